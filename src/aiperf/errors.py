@@ -1,0 +1,63 @@
+"""The one error tree. What a user can cause ends here, as text that says what happened, where and what to do.
+
+Owns: the exceptions that end a command with a stated exit code, and those codes. Does not own: failures of single
+requests. Those are records (`aiperf.record.facts`), never exceptions.
+"""
+
+from dataclasses import dataclass
+from enum import IntEnum
+
+
+class ExitCode(IntEnum):
+    """What the process tells its caller. Documented in README.md; scripts depend on the numbers."""
+
+    DONE = 0
+    BENCHMARK_FAILED = 1
+    USAGE = 2
+    INFRASTRUCTURE = 3
+    THRESHOLD_CROSSED = 4
+    NOT_VALID = 5
+    BUG = 70
+    INTERRUPTED = 130
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing wrong with what the user asked for: what, where it came from, what to do about it."""
+
+    what: str
+    origin: str = ""
+    """Where the value came from, as the user wrote it: `--concurrency`, `AIPERF_CONCURRENCY`, `bench.yaml: load.concurrency`."""
+    hint: str = ""
+
+    def __str__(self) -> str:
+        where = f"{self.origin}: " if self.origin else ""
+        return f"{where}{self.what}" + (f"\n    {self.hint}" if self.hint else "")
+
+
+class AIPerfError(Exception):
+    """The root: shown to the user as its text, without a traceback; ends the command with `exit_code`."""
+
+    exit_code = ExitCode.BUG
+
+
+class PlanError(AIPerfError):
+    """What was asked for cannot be run. Carries every problem found, so that one round of mending is enough."""
+
+    exit_code = ExitCode.USAGE
+
+    def __init__(self, *problems: Problem) -> None:
+        super().__init__("\n".join(str(problem) for problem in problems))
+        self.problems = problems
+
+
+class BenchmarkFailed(AIPerfError):
+    """The load was attempted and gave no result to report: no request succeeded, or the controller was lost."""
+
+    exit_code = ExitCode.BENCHMARK_FAILED
+
+
+class InfrastructureError(AIPerfError):
+    """Something aiperf itself needs failed: a process that will not start, a disk that is full, a port that is taken."""
+
+    exit_code = ExitCode.INFRASTRUCTURE

@@ -1,0 +1,322 @@
+"""Every message between services. One file, so that the whole conversation can be read at a glance.
+
+Owns: the message types and their encoding (MessagePack, tagged by type). Does not own: bulk tables (slices and record
+columns travel as raw frames beside a small header), sockets, who answers what (`aiperf.service`).
+
+Instants are on the run clock in ns. Events are past tense, orders imperative.
+"""
+
+from typing import Any
+
+import msgspec
+
+from aiperf.units import NS_PER_S
+
+HEARTBEAT_INTERVAL_NS = NS_PER_S
+
+
+class Message(msgspec.Struct, frozen=True, tag=True, array_like=True):
+    """What travels on the control bus or a credit socket."""
+
+
+# Service → system controller: the life of a service
+
+
+class Registered(Message):
+    service_id: str
+    service_type: str
+    pid: int
+    host_id: str
+    addresses: dict[str, str] = {}
+    """Addresses this service has bound, by channel name."""
+
+
+class ServiceReady(Message):
+    service_id: str
+
+
+class ServiceFailed(Message):
+    """The service cannot go on; `reason` is for the user."""
+
+    service_id: str
+    reason: str
+    exit_code: int
+
+
+class Heartbeat(Message):
+    """To the worker manager, every HEARTBEAT_INTERVAL_NS."""
+
+    service_id: str
+    sent_ns: int
+    health: dict[str, float] = {}
+    """Self-observation, by name with unit (`loop_lag_max_ms`)."""
+
+
+class ServiceLost(Message):
+    """A service is gone: its process ended, or it fell silent."""
+
+    service_id: str
+    reason: str
+
+
+class HostLost(Message):
+    """From the service manager: the process of a host ended before its time."""
+
+    host_id: str
+    reason: str
+
+
+# System controller → services: the run
+
+
+class DatasetReady(Message):
+    """From the dataset manager: the store is compiled."""
+
+    path: str
+    entry_count: int
+    token_source: str
+    """Name of the tokenizer in use, for the report."""
+    warnings: list[str] = []
+
+
+class Configure(Message):
+    """Everything a service needs before it can say it is ready."""
+
+    dataset_path: str
+    workers: list[str]
+    """Service ids; the position is the worker's index in records."""
+    record_processors: list[str]
+    addresses: dict[str, str]
+    """Address of each channel endpoint: `credits`, `columns`, `records/<service id>`."""
+
+
+class StartPhase(Message):
+    phase: int
+    start_ns: int
+    stop_ns: int
+    """No dispatch at or after this instant; -1: no such instant."""
+    cut_ns: int
+    """Requests still in flight are cut at this instant; -1: never."""
+
+
+class PhaseFinished(Message):
+    """From the timing manager: every credit of the phase is accounted for."""
+
+    phase: int
+    start_ns: int
+    end_ns: int
+    ledger: dict[str, int]
+    """issued, completed, failed, cancelled, censored, lost, unsent; and offered."""
+
+
+class StopPhase(Message):
+    """Ends the running phase early: no dispatch from now on; what is in flight is cut at `cut_ns`."""
+
+    cut_ns: int
+    reason: str
+
+
+class FlushRecords(Message):
+    """To workers: hand over every slice that is left."""
+
+
+class RecordsFlushed(Message):
+    """From a worker: how many slices it has cut, by record processor."""
+
+    worker: str
+    slice_counts: dict[str, int]
+    deferred_bytes: int = 0
+    """What had to be spilled to disk during the load."""
+    observations: dict[str, float] = {}
+
+
+class FinishRecords(Message):
+    """To record processors: process slices up to these counts, by worker index, then finish."""
+
+    slice_counts: dict[int, int]
+
+
+class RecordsFinished(Message):
+    """From a record processor."""
+
+    service_id: str
+    batch_count: int
+    record_count: int
+    lost_slice_count: int
+    deferred_count: int
+    shard_path: str = ""
+
+
+class ExportResults(Message):
+    """To the records manager: all is in; write summary and artifacts."""
+
+    batch_counts: dict[str, int]
+    """Batches to expect, by record processor."""
+    shard_paths: list[str]
+    phases: list[PhaseFinished]
+    outcome: str
+    """`completed`, `interrupted` or `aborted`."""
+    reason: str
+    lost_services: list[ServiceLost]
+    worker_observations: dict[str, dict[str, float]] = {}
+    token_source: str = ""
+    warnings: list[str] = []
+
+
+class ResultsExported(Message):
+    """From the records manager."""
+
+    artifact_dir: str
+    summary_path: str
+    completed_count: int
+    failed_count: int
+    verdict: str
+    first_error: str
+
+
+class Exit(Message):
+    """To every service: leave in an orderly way, now."""
+
+
+# Operator (the CLI) ↔ controller
+
+
+class OperatorJoined(Message):
+    """The CLI, a person's or a script's, is there and wants progress."""
+
+
+class StopRun(Message):
+    """From the operator. `now`: cut what is in flight at once; else give it the grace period."""
+
+    now: bool
+    reason: str
+
+
+class RunFinished(Message):
+    """The run is over; nothing more follows. `exit_code` is what the command should return."""
+
+    exit_code: int
+    outcome: str
+    reason: str
+    artifact_dir: str
+    summary_path: str
+
+
+class Progress(Message):
+    """The live view, a few times a second; from the records manager to the operator by way of the controller."""
+
+    phase: int
+    state: str
+    """`starting`, `warmup`, `profiling`, `draining`, `processing`, `exporting`."""
+    elapsed_s: float
+    sent_count: int
+    completed_count: int
+    failed_count: int
+    in_flight_count: int
+    offered_count: int
+    expected_count: int
+    """How many requests the phase will make; -1 if a duration bounds it."""
+    expected_s: float
+    """How long the phase will send; -1 if a count bounds it."""
+    request_rate: float
+    """Completed requests per second over the last seconds."""
+    output_token_rate: float
+    statistics: dict[str, dict[str, float]]
+    """`{"time_to_first_token": {"avg":, "p50":, "p99":}, …}` so far, in the metrics' export units."""
+    errors: dict[str, int]
+    """By kind."""
+    notices: list[str] = []
+
+
+# Credits: timing manager ↔ workers, on sockets of their own
+
+
+class WorkerJoined(Message):
+    """A worker introduces itself on the credit socket."""
+
+    worker: str
+    slots_max: int
+
+
+class PreparePhase(Message):
+    """Ahead of the first credits of a phase."""
+
+    phase: int
+    slots: int
+    """Concurrency share; -1: no cap."""
+    start_ns: int
+    stop_ns: int
+    cut_ns: int
+
+
+class CreditBatch(Message):
+    """The right to run these conversations, in this order."""
+
+    phase: int
+    sequence: int
+    indices: bytes
+    """int64 credit indices."""
+    due_ns: bytes
+    """int64 instants, or empty in closed loop."""
+
+
+class SetSlots(Message):
+    """Lends or takes back slots while the phase runs."""
+
+    phase: int
+    slots: int
+
+
+class EndCredits(Message):
+    """No more credits in this phase: return the account when the last one in hand has ended."""
+
+    phase: int
+
+
+class CutPhase(Message):
+    """Stop dispatching now; cut what is in flight at `cut_ns`."""
+
+    phase: int
+    cut_ns: int
+
+
+class CreditReturns(Message):
+    """What became of credits since the last return: counts by outcome, and the worker's present need."""
+
+    phase: int
+    sequence: int
+    completed: int
+    failed: int
+    cancelled: int
+    censored: int
+    unused: bytes
+    """int64 indices handed back unsent (the phase was stopped)."""
+    queued: int
+    """Credits in hand, not yet dispatched."""
+    overdue: int
+    """Of those, how many are past their due time, waiting for a slot."""
+    in_flight: int
+    idle_slots: int
+    drained: bool
+    """Nothing queued and nothing in flight, and no credits will follow."""
+
+
+AnyMessage = (
+    Registered | ServiceReady | ServiceFailed | Heartbeat | ServiceLost | HostLost | DatasetReady | Configure | StartPhase
+    | PhaseFinished | StopPhase | FlushRecords | RecordsFlushed | FinishRecords | RecordsFinished | ExportResults
+    | ResultsExported | Exit | OperatorJoined | StopRun | RunFinished | Progress | WorkerJoined | PreparePhase | CreditBatch
+    | SetSlots | EndCredits | CutPhase | CreditReturns
+)  # fmt: skip
+
+_encode = msgspec.msgpack.Encoder().encode
+_decode = msgspec.msgpack.Decoder(AnyMessage).decode
+
+
+def encode(message: Message) -> bytes:
+    """The message as MessagePack."""
+    return _encode(message)
+
+
+def decode(data: Any) -> AnyMessage:
+    """The message. Raises: msgspec.ValidationError if the bytes are none of ours."""
+    return _decode(data)
