@@ -228,6 +228,19 @@ class Progress(Message):
     notices: list[str] = []
 
 
+class LoadStatus(Message):
+    """From the timing manager to the records manager, a few times a second: the credit ledger as it stands."""
+
+    phase: int
+    start_ns: int
+    offered_count: int
+    issued_count: int
+    in_flight_count: int
+    expected_count: int
+    expected_s: float
+    draining: bool
+
+
 # Credits: timing manager ↔ workers, on sockets of their own
 
 
@@ -304,7 +317,7 @@ class CreditReturns(Message):
 AnyMessage = (
     Registered | ServiceReady | ServiceFailed | Heartbeat | ServiceLost | HostLost | DatasetReady | Configure | StartPhase
     | PhaseFinished | StopPhase | FlushRecords | RecordsFlushed | FinishRecords | RecordsFinished | ExportResults
-    | ResultsExported | Exit | OperatorJoined | StopRun | RunFinished | Progress | WorkerJoined | PreparePhase | CreditBatch
+    | ResultsExported | Exit | OperatorJoined | StopRun | RunFinished | Progress | LoadStatus | WorkerJoined | PreparePhase | CreditBatch
     | SetSlots | EndCredits | CutPhase | CreditReturns
 )  # fmt: skip
 

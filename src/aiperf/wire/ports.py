@@ -1,0 +1,55 @@
+"""What the services see of the wire: ports on named channels.
+
+Owns: the two protocols that the real wire (`zmq_wire`) and its in-memory double (`memory_wire`) implement, and the
+channels' patterns. Does not own: messages, addresses (the layout decides those).
+"""
+
+from collections.abc import Sequence
+from enum import Enum
+from typing import Any, Protocol
+
+Frames = Sequence[Any]
+"""A message's parts: bytes or anything with the buffer protocol."""
+
+
+class Pattern(Enum):
+    """How the two sides of a channel relate."""
+
+    DIALOGUE = "dialogue"
+    """One binder, many named connectors; both sides send. The binder addresses a connector by its name."""
+    FUNNEL = "funnel"
+    """Many connectors send to one binder. Bounded: a sender is refused while the binder does not keep up."""
+
+
+class Port(Protocol):
+    """One end of a channel."""
+
+    def send(self, frames: Frames, to: str = "") -> bool:
+        """Hands the message to the wire without waiting.
+
+        `to` names the receiver on the binding side of a dialogue. False if it was refused: the receiver is not (or no
+        longer) connected, or the bound of a funnel is reached.
+        """
+        ...
+
+    async def receive(self) -> tuple[str, list[bytes]]:
+        """The next message and its sender's name (empty but on the binding side of a dialogue)."""
+        ...
+
+    def close(self) -> None:
+        """Lets go of the channel. Messages handed over before are still delivered."""
+        ...
+
+
+class Wire(Protocol):
+    """Makes ports. One per process."""
+
+    def bind(self, pattern: Pattern, *addresses: str) -> Port:
+        """The binding side. Raises: InfrastructureError if an address cannot be bound."""
+        ...
+
+    def connect(self, pattern: Pattern, address: str, name: str) -> Port:
+        """A connecting side called `name`. The binder may appear later."""
+        ...
+
+    def close(self) -> None: ...
