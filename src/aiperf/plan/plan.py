@@ -13,29 +13,48 @@ from itertools import product
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, SecretStr
+from pydantic import AfterValidator as Checked
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    SecretStr,
+)
+
+from aiperf.plan.values import file_name_part, normalise_path, normalise_url, sendable_headers, sendable_key
 
 
 @dataclass(frozen=True, slots=True)
 class Option:
     """How a field appears to the user. Metadata of a Plan field."""
 
+    help: str
     flags: tuple[str, ...]
     """All spellings; the first is the one used in messages."""
-    help: str
     metavar: str = ""
+    """Stands for the value in help; found out from the type when not given."""
     sweepable: bool = False
     """A comma-separated list is a sweep over the values."""
     repeatable: bool = False
     """May be given several times; the values add up."""
 
 
-def option(*flags: str, help: str, metavar: str = "", sweepable: bool = False, repeatable: bool = False) -> Option:
-    return Option(flags, help, metavar, sweepable, repeatable)
+def option(text: str, *flags: str, metavar: str = "", sweepable: bool = False, repeatable: bool = False) -> Option:
+    """The help text first, then every spelling of the flag."""
+    return Option(text, flags, metavar, sweepable, repeatable)
+
+
+Counts = PositiveInt | tuple[PositiveInt, ...]
+Rates = PositiveFloat | tuple[PositiveFloat, ...]
+Pattern = Literal["poisson", "constant", "gamma"]
 
 
 class Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, hide_input_in_errors=True)
 
 
 class EndpointPlan(Section):
@@ -44,56 +63,78 @@ class EndpointPlan(Section):
     models: Annotated[
         tuple[str, ...],
         Field(min_length=1),
-        option("--model-names", "--model", "-m", help="Model to ask for; several are taken in turn.", repeatable=True),
-    ]
+        option(
+            "Model to ask for; several are taken in turn.",
+            "--model-names", "--model", "-m", metavar="NAME", repeatable=True,
+        ),
+    ]  # fmt: skip
     urls: Annotated[
-        tuple[str, ...],
+        tuple[Annotated[str, Checked(normalise_url)], ...],
         Field(min_length=1),
-        option("--url", "-u", help="Base URL of the service; several are used in turn.", repeatable=True),
-    ] = ("http://localhost:8000",)
+        option(
+            "Base URL of the service; several are used in turn. http:// may be left out before host:port.",
+            "--url", "-u", metavar="URL", repeatable=True,
+        ),
+    ] = ("http://localhost:8000",)  # fmt: skip
     url_strategy: Annotated[
-        Literal["round_robin"], option("--url-strategy", help="How requests are dealt to several URLs.")
+        Literal["round_robin"],
+        option("How requests are dealt to several URLs.", "--url-strategy"),
     ] = "round_robin"
     endpoint_type: Annotated[
-        Literal["chat", "completions"], option("--endpoint-type", help="API dialect of the endpoint.")
+        Literal["chat", "completions"],
+        option("API dialect of the endpoint.", "--endpoint-type"),
     ] = "chat"
     endpoint_path: Annotated[
-        str | None,
-        option("--custom-endpoint", "--endpoint", help="Path to use instead of the dialect's own.", metavar="PATH"),
+        Annotated[str, Checked(normalise_path)] | None,
+        option("Path to use instead of the dialect's own.", "--custom-endpoint", "--endpoint", metavar="PATH"),
     ] = None
-    streaming: Annotated[bool, option("--streaming", help="Stream responses; needed for TTFT and ITL.")] = False
+    streaming: Annotated[
+        bool,
+        option("Stream responses; needed for TTFT and ITL.", "--streaming"),
+    ] = False
     request_timeout_s: Annotated[
-        PositiveFloat, option("--request-timeout-seconds", help="A request that takes longer fails.", metavar="SECONDS")
+        PositiveFloat,
+        option("A request that takes longer fails.", "--request-timeout-seconds"),
     ] = 21600
     api_key: Annotated[
-        SecretStr | None, option("--api-key", help="Sent as a bearer token. Appears in no log and no artifact.")
-    ] = None
+        Annotated[SecretStr, Checked(sendable_key)] | None,
+        option(
+            "Sent as a bearer token; in no log, no artifact. Safest by environment: process lists show flags.",
+            "--api-key", metavar="KEY",
+        ),
+    ] = None  # fmt: skip
     headers: Annotated[
         Mapping[str, str],
-        option("--header", "-H", help="Extra request header.", metavar="NAME:VALUE", repeatable=True),
-    ] = Field(default_factory=dict)
+        Checked(sendable_headers),
+        option("Extra request header.", "--header", "-H", metavar="NAME:VALUE", repeatable=True),
+    ] = Field(default_factory=dict, repr=False)
     extra_inputs: Annotated[
         Mapping[str, Any],
         option(
-            "--extra-inputs", help="Extra body field, or a JSON object of them.", metavar="KEY:VALUE", repeatable=True
+            "Extra body field, or a JSON object of them.",
+            "--extra-inputs", metavar="KEY:VALUE", repeatable=True,
         ),
-    ] = Field(default_factory=dict)
+    ] = Field(default_factory=dict)  # fmt: skip
     use_legacy_max_tokens: Annotated[
         bool,
-        option("--use-legacy-max-tokens", help="Ask for `max_tokens` instead of `max_completion_tokens` (chat)."),
+        option("Ask for `max_tokens` instead of `max_completion_tokens` (chat).", "--use-legacy-max-tokens"),
     ] = False
     use_server_token_count: Annotated[
-        bool, option("--use-server-token-count", help="Take token counts only from the server's `usage`.")
+        bool,
+        option("Take token counts only from the server's `usage`.", "--use-server-token-count"),
     ] = False
     connection_reuse: Annotated[
         Literal["pooled", "never"],
-        option("--connection-reuse-strategy", help="Keep connections open between requests, or open one for each."),
+        option("Keep connections open between requests, or open one for each.", "--connection-reuse-strategy"),
     ] = "pooled"
     ca_file: Annotated[
         Path | None,
-        option("--ca-file", help="PEM file of the certificate authorities to trust instead of the system's."),
+        option("PEM file of the certificate authorities to trust instead of the system's.", "--ca-file"),
     ] = None
-    insecure: Annotated[bool, option("--insecure", help="Do not verify the server's TLS certificate.")] = False
+    insecure: Annotated[
+        bool,
+        option("Do not verify the server's TLS certificate.", "--insecure"),
+    ] = False
 
 
 class TokenizerPlan(Section):
@@ -102,15 +143,17 @@ class TokenizerPlan(Section):
     tokenizer: Annotated[
         str | None,
         option(
-            "--tokenizer", help="Hub name, local path or `builtin`. Default: the model's own, else `builtin`.", metavar="NAME"
+            "Hub name, local path or `builtin`. Default: the model's own, else `builtin`.",
+            "--tokenizer", metavar="NAME",
         ),
-    ] = None
+    ] = None  # fmt: skip
     tokenizer_revision: Annotated[
-        str, option("--tokenizer-revision", help="Revision on the hub: branch, tag or commit.")
+        str,
+        option("Revision on the hub: branch, tag or commit.", "--tokenizer-revision", metavar="REVISION"),
     ] = "main"
     tokenizer_trust_remote_code: Annotated[
         bool,
-        option("--tokenizer-trust-remote-code", help="Accepted for compatibility; aiperf runs no code of a tokenizer."),
+        option("Accepted for compatibility; aiperf runs no code of a tokenizer.", "--tokenizer-trust-remote-code"),
     ] = False
 
 
@@ -118,50 +161,51 @@ class InputPlan(Section):
     """What is sent."""
 
     input_file: Annotated[
-        str | None, option("--input-file", help="JSONL file, one request a line (`text` or `messages`).", metavar="FILE")
+        str | None,
+        option("JSONL file, one request a line (`text` or `messages`).", "--input-file", metavar="FILE"),
     ] = None
     dataset_type: Annotated[
         Literal["single_turn"] | None,
-        option("--custom-dataset-type", help="Format of the input file; found out by itself when not given."),
+        option("Format of the input file; found out by itself when not given.", "--custom-dataset-type"),
     ] = None
     sampling: Annotated[
         Literal["sequential", "random", "shuffle"] | None,
-        option("--dataset-sampling-strategy", help="In which order dataset entries are used. Default: sequential."),
+        option("In which order dataset entries are used. Default: sequential.", "--dataset-sampling-strategy"),
     ] = None
     random_seed: Annotated[
         NonNegativeInt | None,
-        option("--random-seed", help="Makes the request stream repeatable. Default: drawn, and recorded in the results."),
+        option("Makes the request stream repeatable. Default: drawn, and recorded in the results.", "--random-seed"),
     ] = None
     entries_count: Annotated[
         PositiveInt,
-        option("--num-dataset-entries", "--num-prompts", help="How many different synthetic prompts are made."),
+        option("How many different synthetic prompts are made.", "--num-dataset-entries", "--num-prompts"),
     ] = 100
     isl_mean_tokens: Annotated[
-        PositiveInt,
+        Counts,
         option(
+            "Mean length of synthetic prompts.",
             "--isl", "--synthetic-input-tokens-mean", "--prompt-input-tokens-mean", sweepable=True,
-            help="Mean length of synthetic prompts.", metavar="TOKENS",
         ),
-    ] | tuple[PositiveInt, ...] = 550  # fmt: skip
+    ] = 550  # fmt: skip
     isl_stddev_tokens: Annotated[
         NonNegativeFloat,
         option(
+            "Standard deviation of the length of synthetic prompts.",
             "--isl-stddev", "--synthetic-input-tokens-stddev", "--prompt-input-tokens-stddev",
-            help="Standard deviation of the length of synthetic prompts.", metavar="TOKENS",
         ),
     ] = 0  # fmt: skip
     osl_mean_tokens: Annotated[
-        PositiveInt,
+        Counts | None,
         option(
+            "Mean number of output tokens to ask for. Default: the server decides.",
             "--osl", "--output-tokens-mean", "--prompt-output-tokens-mean", sweepable=True,
-            help="Mean number of output tokens to ask for. Default: the server decides.", metavar="TOKENS",
         ),
-    ] | tuple[PositiveInt, ...] | None = None  # fmt: skip
+    ] = None  # fmt: skip
     osl_stddev_tokens: Annotated[
         NonNegativeFloat,
         option(
+            "Standard deviation of the number of output tokens to ask for.",
             "--osl-stddev", "--output-tokens-stddev", "--prompt-output-tokens-stddev",
-            help="Standard deviation of the number of output tokens to ask for.", metavar="TOKENS",
         ),
     ] = 0  # fmt: skip
 
@@ -170,58 +214,75 @@ class LoadPlan(Section):
     """How hard, and for how long."""
 
     concurrency: Annotated[
-        PositiveInt,
-        option("--concurrency", help="Requests kept in flight; with a rate: at most so many.", sweepable=True),
-    ] | tuple[PositiveInt, ...] | None = None
+        Counts | None,
+        option("Requests kept in flight; with a rate: at most so many.", "--concurrency", sweepable=True),
+    ] = None
     request_rate: Annotated[
-        PositiveFloat,
-        option("--request-rate", help="Requests sent per second, whatever the server does.", metavar="RPS", sweepable=True),
-    ] | tuple[PositiveFloat, ...] | None = None
+        Rates | None,
+        option("Requests sent per second, whatever the server does.", "--request-rate", sweepable=True),
+    ] = None
     arrival_pattern: Annotated[
-        Literal["poisson", "constant", "gamma"],
-        option("--arrival-pattern", "--request-rate-mode", help="Distribution of the gaps between requests at a rate."),
+        Pattern,
+        option("Distribution of the gaps between requests at a rate.", "--arrival-pattern", "--request-rate-mode"),
     ] = "poisson"
     arrival_smoothness: Annotated[
         PositiveFloat | None,
-        option("--arrival-smoothness", "--vllm-burstiness", help="Shape of gamma gaps: 1 is Poisson, more is smoother."),
-    ] = None
+        option(
+            "Shape of gamma gaps: 1 is Poisson, more is smoother.",
+            "--arrival-smoothness", "--vllm-burstiness", metavar="SHAPE",
+        ),
+    ] = None  # fmt: skip
     request_count: Annotated[
         PositiveInt | None,
-        option("--request-count", "--num-requests", help="Stop after so many requests. Default: max(10, 2 x concurrency)."),
-    ] = None
+        option(
+            "Stop after so many requests; with a duration: at the first of both. Default: max(10, 2 x concurrency).",
+            "--request-count", "--num-requests",
+        ),
+    ] = None  # fmt: skip
     duration_s: Annotated[
         PositiveFloat | None,
-        option("--benchmark-duration", "--duration", help="Stop sending after so long.", metavar="SECONDS"),
+        option("Stop sending after so long.", "--benchmark-duration", "--duration"),
     ] = None
     grace_period_s: Annotated[
         NonNegativeFloat,
         option(
-            "--benchmark-grace-period", metavar="SECONDS",
-            help="After the duration, how long requests in flight may take to finish before they are cut.",
+            "After the duration, how long requests in flight may take to finish before they are cut.",
+            "--benchmark-grace-period",
         ),
-    ] = 30  # fmt: skip
+    ] = 30
 
 
 class WarmupPlan(Section):
     """A phase before the measured one; its requests are in no result. Off unless a count or a duration is given."""
 
-    warmup_request_count: Annotated[PositiveInt | None, option("--warmup-request-count", help="Warm-up requests.")] = None
+    warmup_request_count: Annotated[
+        PositiveInt | None,
+        option("Warm up with so many requests.", "--warmup-request-count"),
+    ] = None
     warmup_duration_s: Annotated[
-        PositiveFloat | None, option("--warmup-duration", help="Length of the warm-up.", metavar="SECONDS")
+        PositiveFloat | None,
+        option("Warm up for so long.", "--warmup-duration"),
     ] = None
     warmup_concurrency: Annotated[
-        PositiveInt | None, option("--warmup-concurrency", help="Default: as the measured phase.")
+        PositiveInt | None,
+        option("Requests in flight while warming up. Default: as the measured phase.", "--warmup-concurrency"),
     ] = None
     warmup_request_rate: Annotated[
-        PositiveFloat | None, option("--warmup-request-rate", help="Default: as the measured phase.", metavar="RPS")
+        PositiveFloat | None,
+        option("Requests per second while warming up. Default: as the measured phase.", "--warmup-request-rate"),
     ] = None
     warmup_arrival_pattern: Annotated[
-        Literal["poisson", "constant", "gamma"] | None,
-        option("--warmup-arrival-pattern", help="Default: as the measured phase."),
+        Pattern | None,
+        option(
+            "Distribution of the gaps while warming up. Default: as the measured phase.", "--warmup-arrival-pattern"
+        ),
     ] = None
     warmup_grace_period_s: Annotated[
         NonNegativeFloat | None,
-        option("--warmup-grace-period", help="Default: as the measured phase.", metavar="SECONDS"),
+        option(
+            "How long warm-up requests in flight may take before they are cut. Default: as the measured phase.",
+            "--warmup-grace-period",
+        ),
     ] = None
 
 
@@ -230,17 +291,19 @@ class ResultsPlan(Section):
 
     goodput: Annotated[
         str | None,
-        option("--goodput", help="Objectives a good request meets, in the metrics' units.", metavar='"TAG:VALUE …"'),
+        option("Objectives a good request meets, in the metrics' units.", "--goodput", metavar='"TAG:VALUE …"'),
     ] = None
     artifact_dir: Annotated[
-        Path, option("--output-artifact-dir", "--artifact-dir", help="Results go to a folder of the run in here.")
+        Path,
+        option("Results go to a folder of the run in here.", "--output-artifact-dir", "--artifact-dir", metavar="DIR"),
     ] = Path("./artifacts")
     export_prefix: Annotated[
-        str, option("--profile-export-prefix", help="Start of the result files' names.")
+        Annotated[str, Checked(file_name_part)],
+        option("Start of the result files' names.", "--profile-export-prefix", metavar="PREFIX"),
     ] = "profile_export"
     export_level: Annotated[
         Literal["summary", "records", "raw"],
-        option("--export-level", help="Aggregates only, a line per request, or also payloads and chunks."),
+        option("Aggregates only, a line per request, or also payloads and chunks.", "--export-level"),
     ] = "records"
 
 
@@ -249,27 +312,27 @@ class ServicesPlan(Section):
 
     ui: Annotated[
         Literal["dashboard", "simple", "none"] | None,
-        option("--ui", help="Live view. Default: dashboard on a terminal, simple lines elsewhere."),
+        option("Live view. Default: dashboard on a terminal, simple lines elsewhere.", "--ui"),
     ] = None
     log_level: Annotated[
         Literal["error", "warning", "info", "debug", "trace"],
-        option("--log-level", help="Detail of logs/aiperf.log; -v is debug, -vv trace."),
+        option("Detail of logs/aiperf.log; -v is debug, -vv trace.", "--log-level"),
     ] = "info"
     workers_max: Annotated[
         PositiveInt | None,
-        option("--workers-max", "--max-workers", help="At most so many worker processes. Default: from CPUs and load."),
+        option("At most so many worker processes. Default: from CPUs and load.", "--workers-max", "--max-workers"),
     ] = None
     record_processors_count: Annotated[
         PositiveInt | None,
-        option("--record-processors", help="Record-processor processes. Default: one per four workers."),
+        option("Record-processor processes. Default: one per four workers.", "--record-processors"),
     ] = None
     timestamps: Annotated[
         Literal["auto", "kernel", "user"],
-        option("--timestamps", help="Where arrival times come from. auto: the kernel where it stamps, else user space."),
+        option("Where arrival times come from. auto: the kernel where it stamps, else user space.", "--timestamps"),
     ] = "auto"
     selector: Annotated[
         Literal["auto", "epoll", "kqueue", "poll"],
-        option("--io-selector", help="How sockets are watched. auto: the best of this platform."),
+        option("How sockets are watched. auto: the best of this platform.", "--io-selector"),
     ] = "auto"
 
 
@@ -296,9 +359,9 @@ class Plan(Section):
             changes: dict[str, dict[str, Any]] = {}
             for (section, name, _), value in zip(swept, values, strict=True):
                 changes.setdefault(section, {})[name] = value
-            yield self.model_copy(
-                update={section: getattr(self, section).model_copy(update=fields) for section, fields in changes.items()}
-            )
+            sections = {name: getattr(self, name).model_copy(update=fields) for name, fields in changes.items()}
+            yield self.model_copy(update=sections)
 
 
 SWEEPABLE = frozenset({"concurrency", "request_rate", "isl_mean_tokens", "osl_mean_tokens"})
+"""The fields whose option says so; `fields` is tested against it."""
