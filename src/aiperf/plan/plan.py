@@ -25,7 +25,14 @@ from pydantic import (
     SecretStr,
 )
 
-from aiperf.plan.values import file_name_part, normalise_path, normalise_url, sendable_headers, sendable_key
+from aiperf.plan.values import (
+    file_name_part,
+    json_fields,
+    normalise_path,
+    normalise_url,
+    sendable_headers,
+    sendable_key,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +117,7 @@ class EndpointPlan(Section):
     ] = Field(default_factory=dict, repr=False)
     extra_inputs: Annotated[
         Mapping[str, Any],
+        Checked(json_fields),
         option(
             "Extra body field, or a JSON object of them.",
             "--extra-inputs", metavar="KEY:VALUE", repeatable=True,
@@ -321,6 +329,10 @@ class ServicesPlan(Section):
     workers_max: Annotated[
         PositiveInt | None,
         option("At most so many worker processes. Default: from CPUs and load.", "--workers-max", "--max-workers"),
+    ] = None
+    connections_per_worker: Annotated[
+        PositiveInt | None,
+        option("Concurrency a worker carries before another one is added. Default: 1000.", "--connections-per-worker"),
     ] = None
     record_processors_count: Annotated[
         PositiveInt | None,
