@@ -78,6 +78,11 @@ class SliceWriter:
         """How many slices were cut."""
         return self._sequence
 
+    def restart(self) -> None:
+        """Begins anew for another record processor: what was not cut yet is dropped, numbering starts at 0."""
+        self._sequence = 0
+        self._clear()
+
     def on_head(self, exchange: Exchange) -> None:
         self._heads.extend((exchange.handle, exchange.http_status, exchange.body_kind))
 

@@ -1,0 +1,111 @@
+"""The operator: the person's side of a running benchmark.
+
+Owns: showing progress, hearing Ctrl-C, noticing a controller that is gone or silent. Does not own: the run's decisions.
+
+Ctrl-C once asks for an orderly end with what there is; twice cuts what is in flight; three times ends every process.
+"""
+
+import asyncio
+import signal
+
+from aiperf.deploy.service_manager import HostEnded, ServiceManager
+from aiperf.errors import BenchmarkFailed, ExitCode
+from aiperf.service.layout import Layout
+from aiperf.ui.live import View
+from aiperf.wire.bus import CONTROLLER, OPERATOR, Seat
+from aiperf.wire.messages import HostLost, OperatorJoined, Progress, RunFinished, StopRun
+from aiperf.wire.ports import Pattern
+from aiperf.wire.zmq_wire import ZmqWire
+
+SILENCE_LIMIT_S = 20.0
+"""The controller reports several times a second; after so long without a word it hangs."""
+
+STOP_GRACE_S = 5.0
+"""How long the hosts may take to leave once the run is over."""
+
+PARTING_WORDS_S = 1.0
+"""A controller that ends may just have said why: its last words are waited for."""
+
+
+class Operator:
+    """`run()` returns how the run ended. Raises: BenchmarkFailed if the controller is lost."""
+
+    def __init__(self, layout: Layout, manager: ServiceManager, view: View) -> None:
+        self._layout = layout
+        self._manager = manager
+        self._view = view
+        self._interrupts = 0
+        self._last_progress: Progress | None = None
+
+    async def run(self) -> RunFinished:
+        loop = asyncio.get_running_loop()
+        self._wire = ZmqWire()
+        address = self._layout.addresses["control"][-1]
+        self._seat = Seat(self._wire.connect(Pattern.DIALOGUE, address, OPERATOR), OPERATOR)
+        self._finished: asyncio.Future[RunFinished] = loop.create_future()
+        loop.add_signal_handler(signal.SIGINT, self._interrupt)
+        loop.add_signal_handler(signal.SIGTERM, self._interrupt)
+        tasks = []
+        try:
+            await self._manager.start()
+            self._seat.send(OperatorJoined())
+            tasks = [asyncio.create_task(work) for work in (self._listen(), self._watch_hosts())]
+            finished = await self._finished
+            await self._manager.stop(STOP_GRACE_S)
+            return finished
+        finally:
+            for task in tasks:
+                task.cancel()
+            self._wire.close()
+            loop.remove_signal_handler(signal.SIGINT)
+
+    async def _listen(self) -> None:
+        while True:
+            try:
+                _, message = await asyncio.wait_for(self._seat.receive(), SILENCE_LIMIT_S)
+            except TimeoutError:
+                self._fail(f"the controller has been silent for {SILENCE_LIMIT_S:g} s")
+                return
+            match message:
+                case Progress():
+                    self._last_progress = message
+                    self._view.show(message)
+                case RunFinished():
+                    if not self._finished.done():
+                        self._finished.set_result(message)
+
+    async def _watch_hosts(self) -> None:
+        controllers = {host.host_id for host in self._layout.hosts for s in host.services if s.service_id == CONTROLLER}
+        while True:
+            ended = await self._manager.next_end()
+            if ended.host_id in controllers:
+                await asyncio.sleep(PARTING_WORDS_S)
+                self._fail(f"the controller was lost: {ended.reason}")
+            elif not self._finished.done() and not ended.expected:
+                self._tell_loss(ended)
+
+    def _tell_loss(self, ended: HostEnded) -> None:
+        self._view.notice(f"{ended.host_id} was lost: {ended.reason}")
+        self._seat.send(HostLost(ended.host_id, ended.reason))
+
+    def _fail(self, reason: str) -> None:
+        if self._finished.done():
+            return
+        if (seen := self._last_progress) is not None:
+            reason += f"; last seen: {seen.completed_count} requests completed, {seen.failed_count} failed"
+        reason += f" (see {self._layout.artifact_dir}/logs/aiperf.log)"
+        self._finished.set_exception(BenchmarkFailed(reason))
+
+    def _interrupt(self) -> None:
+        self._interrupts += 1
+        if self._interrupts == 1:
+            self._view.notice("stopping: waiting for requests in flight (Ctrl-C again cuts them)")
+            self._seat.send(StopRun(now=False, reason="interrupted by the user"))
+        elif self._interrupts == 2:
+            self._view.notice("stopping now (Ctrl-C again ends every process)")
+            self._seat.send(StopRun(now=True, reason="interrupted by the user"))
+        elif not self._finished.done():
+            self._finished.set_result(
+                RunFinished(ExitCode.INTERRUPTED, "interrupted", "interrupted by the user", "", "")
+            )
+

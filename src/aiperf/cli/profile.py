@@ -1,0 +1,105 @@
+"""`aiperf profile`: one benchmark, from the command line to the exit code.
+
+Owns: the order of things on the operator's side. Does not own: the plan, the layout, the services, the table.
+"""
+
+import asyncio
+import os
+import secrets
+import shutil
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from aiperf.cli.flags import plan_from_argv
+from aiperf.cli.operator import Operator
+from aiperf.cli.service import leave_for_services
+from aiperf.cli.service import run as run_service
+from aiperf.deploy.layouts import local_layout, worker_count
+from aiperf.deploy.local import MultiProcessServiceManager, private_work_dir
+from aiperf.deploy.machine import this_machine
+from aiperf.errors import ExitCode, InfrastructureError, PlanError, Problem
+from aiperf.plan.checks import is_sweep
+from aiperf.plan.dumps import private_dump
+from aiperf.plan.plan import Plan
+from aiperf.report.console import print_summary
+from aiperf.schedule.phases import phases
+from aiperf.service.layout import Layout
+from aiperf.ui.live import open_view
+from aiperf.wire.messages import RunFinished
+
+
+def run(argv: Sequence[str]) -> int:
+    """Runs the benchmark that the arguments ask for. Raises: AIPerfError for whatever the user should read."""
+    plan, _ = plan_from_argv(argv, os.environ)
+    if is_sweep(plan):
+        raise PlanError(
+            Problem("a list of values is a sweep, which this version does not run yet", hint="Give one value and run it for each.")
+        )
+    run_id = secrets.token_hex(6)
+    seed = plan.input.random_seed if plan.input.random_seed is not None else secrets.randbits(31)
+    schedule = phases(plan, seed)
+    workers = worker_count(schedule, plan.services, this_machine())
+    artifact_dir = _make_artifact_dir(plan)
+    work_dir = private_work_dir(run_id)
+    layout = local_layout(
+        run_id=run_id,
+        workers=workers,
+        processors=plan.services.record_processors_count,
+        artifact_dir=artifact_dir,
+        work_dir=work_dir,
+        seed=seed,
+    )
+    try:
+        Path(layout.data_dir).mkdir(mode=0o700)
+        leave_for_services(layout, private_dump(plan), work_dir)
+        finished = _run_local(layout, plan)
+    finally:
+        shutil.rmtree(work_dir, ignore_errors=True)
+        shutil.rmtree(layout.data_dir, ignore_errors=True)
+    return _report(finished, plan)
+
+
+def _run_local(layout: Layout, plan: Plan) -> RunFinished:
+    manager = MultiProcessServiceManager(layout, run_service)
+    manager.start_processes()
+    view = open_view(plan.services.ui, sys.stderr)
+    try:
+        return asyncio.run(Operator(layout, manager, view).run())
+    finally:
+        manager.kill()
+        view.close()
+
+
+def _report(finished: RunFinished, plan: Plan) -> int:
+    if finished.summary_path and plan.services.ui != "none":
+        print_summary(Path(finished.summary_path), sys.stdout)
+    if finished.exit_code not in (ExitCode.DONE, ExitCode.INTERRUPTED):
+        print(f"aiperf: error: {finished.reason}", file=sys.stderr)
+    elif finished.exit_code == ExitCode.INTERRUPTED:
+        where = "; the results so far are in the artifacts" if finished.summary_path else ""
+        print(f"aiperf: interrupted{where}", file=sys.stderr)
+    return finished.exit_code
+
+
+def _make_artifact_dir(plan: Plan) -> Path:
+    """A new folder for this run: `<artifact dir>/<model>-<dialect>-<load>-<time>`."""
+    load = plan.load
+    parts = [plan.endpoint.models[0].rsplit("/", 1)[-1], plan.endpoint.endpoint_type]
+    if load.concurrency is not None:
+        parts.append(f"concurrency{load.concurrency}")
+    if load.request_rate is not None:
+        parts.append(f"rate{load.request_rate:g}")
+    name = "-".join("".join(c if c.isalnum() or c in "._-" else "_" for c in part) for part in parts)
+    stamp = time.strftime("%Y%m%d-%H%M%S")
+    for attempt in range(100):
+        path = plan.results.artifact_dir / f"{name}-{stamp}{f'-{attempt}' if attempt else ''}"
+        try:
+            path.mkdir(parents=True)
+        except FileExistsError:
+            continue
+        except OSError as error:
+            raise InfrastructureError(f"cannot create the artifact directory {path}: {error.strerror}") from error
+        return path.resolve()
+    raise InfrastructureError(f"cannot find a free name for the artifact directory {path}")

@@ -1,0 +1,36 @@
+"""`aiperf service`: hosts services of a run. Called by child processes and containers, not by people.
+
+Owns: reading the plan and the layout that the starter left in the run directory. Does not own: what the services do.
+"""
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+from aiperf.plan.dumps import load_dump
+from aiperf.service.host import run_host, start_logging
+from aiperf.service.layout import Layout, read_layout, write_layout
+
+PLAN_NAME = "plan.json"
+LAYOUT_NAME = "layout.json"
+
+
+def leave_for_services(layout: Layout, plan_dump: bytes, run_dir: Path) -> None:
+    """Writes what `run` reads. The plan holds secrets: readable by the user only."""
+    write_layout(layout, run_dir / LAYOUT_NAME)
+    plan_path = run_dir / PLAN_NAME
+    plan_path.touch(mode=0o600)
+    plan_path.write_bytes(plan_dump)
+
+
+def run(argv: Sequence[str]) -> int:
+    """Runs one host of the layout as the whole of this process; returns its exit code."""
+    parser = argparse.ArgumentParser(prog="aiperf service", description="Hosts services of a run.")
+    parser.add_argument("--host", required=True, help="which host of the layout this process is")
+    parser.add_argument("--run-dir", required=True, type=Path, help="holds plan and layout")
+    parser.add_argument("--parent-pipe", type=int, default=-1, help="descriptor that closes when the starter is gone")
+    options = parser.parse_args(argv)
+    layout = read_layout(options.run_dir / LAYOUT_NAME)
+    plan = load_dump((options.run_dir / PLAN_NAME).read_bytes())
+    start_logging(Path(layout.artifact_dir), plan.services.log_level, options.host)
+    return run_host(options.host, layout, plan, options.parent_pipe)

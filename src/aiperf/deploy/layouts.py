@@ -1,0 +1,81 @@
+"""Plan + machine → layout: how many services of each kind, in which processes, at which addresses.
+
+Owns: sizing and naming for the layouts of one machine. Does not own: the layout's form (`aiperf.service.layout`),
+starting it (`local`).
+"""
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+
+from aiperf.clock import measure_anchor_ns
+from aiperf.deploy.machine import Machine
+from aiperf.errors import PlanError, Problem
+from aiperf.plan.plan import ServicesPlan
+from aiperf.schedule.phases import PhasePlan
+from aiperf.service.layout import SINGLETONS, Host, Layout, ServiceSeat, ServiceType
+
+CONNECTIONS_PER_WORKER = 1_000
+"""A worker carries far more; above this a second core shortens the queue of reads at busy moments."""
+
+DATA_DIR = ".run"
+"""Beside the artifacts, where there is room for bulk data; a temporary directory may lie in memory."""
+
+REQUEST_RATE_PER_WORKER = 5_000
+WORKERS_PER_RECORD_PROCESSOR = 4
+
+FILES_KEPT_BACK = 100
+"""Descriptors a worker needs besides its connections: sockets of the wire, log, dataset, and some slack."""
+
+
+def connections_max(machine: Machine) -> int:
+    """How many connections one worker can hold."""
+    return max(1, machine.open_files - FILES_KEPT_BACK)
+
+
+def worker_count(phases: Sequence[PhasePlan], services: ServicesPlan, machine: Machine) -> int:
+    """How many workers carry the load.
+
+    Few: a cap split over many workers waits longer than one pool. Raises: PlanError if `--workers-max` workers cannot
+    hold the asked concurrency within the limit of open files.
+    """
+    concurrency = max((phase.concurrency or 0 for phase in phases), default=0)
+    rate_rps = max((phase.rate_rps or 0 for phase in phases), default=0)
+    per_worker = services.connections_per_worker or CONNECTIONS_PER_WORKER
+    wanted = max(math.ceil(concurrency / per_worker), math.ceil(rate_rps / REQUEST_RATE_PER_WORKER), 1)
+    needed = max(1, math.ceil(concurrency / connections_max(machine)))
+    if services.workers_max is not None and needed > services.workers_max:
+        raise PlanError(
+            Problem(
+                f"a concurrency of {concurrency:,} needs {needed} worker processes: each may open {machine.open_files:,} files",
+                "--workers-max",
+                "Allow more workers, or raise the limit of open files (ulimit -n).",
+            )
+        )
+    # A connection limit given by the user is an order; our own is a wish that ends at the number of CPUs.
+    most = services.workers_max or (wanted if services.connections_per_worker else machine.cpu_count)
+    return max(needed, min(wanted, most))
+
+
+def local_layout(
+    *, run_id: str, workers: int, processors: int | None, artifact_dir: Path, work_dir: Path, seed: int
+) -> Layout:
+    """One control host, a process for each worker and each record processor, meeting on IPC sockets in `work_dir`."""
+    if processors is None:
+        processors = max(1, math.ceil(workers / WORKERS_PER_RECORD_PROCESSOR))
+    seats = [ServiceSeat(f"{ServiceType.WORKER}-{n}", ServiceType.WORKER) for n in range(workers)]
+    seats += [ServiceSeat(f"{ServiceType.RECORD_PROCESSOR}-{n}", ServiceType.RECORD_PROCESSOR) for n in range(processors)]
+    control = Host("control", [ServiceSeat(kind.value, kind) for kind in SINGLETONS])
+    channels = ["control", "credits", "columns", *(f"records/{s.service_id}" for s in seats if "record" in s.service_id)]
+    return Layout(
+        run_id=run_id,
+        hosts=[control, *(Host(seat.service_id, [seat]) for seat in seats)],
+        addresses={
+            channel: [f"inproc://{channel}", f"ipc://{work_dir}/{channel.replace('/', '-')}"] for channel in channels
+        },
+        anchor_ns=measure_anchor_ns(),
+        artifact_dir=str(artifact_dir),
+        work_dir=str(work_dir),
+        data_dir=str(artifact_dir / DATA_DIR),
+        random_seed=seed,
+    )

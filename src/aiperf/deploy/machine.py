@@ -1,0 +1,64 @@
+"""What this machine gives to this process: CPUs and open files, as limited by affinity, cgroup and ulimit.
+
+Owns: reading those limits. Does not own: what to make of them (`layouts`).
+"""
+
+import math
+import os
+import resource
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """Limits that hold for one process and its children."""
+
+    cpu_count: int
+    open_files: int
+    """Per process."""
+
+
+def this_machine() -> Machine:
+    """The limits found here. The soft limit of open files is raised to the hard one first: raising it needs no right."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != hard and hard != resource.RLIM_INFINITY:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+        soft = hard
+    files = soft if soft != resource.RLIM_INFINITY else 1_000_000
+    cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    quota = _cgroup_cpu_quota()
+    return Machine(max(1, min(cpus, math.ceil(quota)) if quota is not None else cpus), files)
+
+
+def _cgroup_cpu_quota(root: Path = Path("/sys/fs/cgroup"), membership: Path = Path("/proc/self/cgroup")) -> float | None:
+    """CPUs that this process's cgroup may use, None without a limit.
+
+    Source: Linux Documentation/admin-guide/cgroup-v2.rst (`cpu.max`), cgroup-v1 `cpu.cfs_quota_us`.
+    """
+    try:
+        entries = [line.split(":", 2) for line in membership.read_text().splitlines()]
+    except OSError:
+        return None
+    quotas = []
+    for _, controllers, path in entries:
+        if controllers == "":
+            folder = root / path.lstrip("/")
+            for level in (folder, *folder.parents):
+                if level.is_relative_to(root):
+                    quotas.append(_ratio(level / "cpu.max"))
+        elif "cpu" in controllers.split(","):
+            folder = root / controllers / path.lstrip("/")
+            quotas.append(_ratio(folder / "cpu.cfs_quota_us", folder / "cpu.cfs_period_us"))
+    limits = [quota for quota in quotas if quota is not None]
+    return min(limits) if limits else None
+
+
+def _ratio(*files: Path) -> float | None:
+    try:
+        quota, period = " ".join(file.read_text() for file in files).split()
+    except (OSError, ValueError):
+        return None
+    if quota in ("max", "-1"):
+        return None
+    return int(quota) / int(period)

@@ -1,0 +1,45 @@
+"""The dataset manager: compiles the dataset once into the store file that workers and record processors map.
+
+Owns: when that happens and who is told. Does not own: the dataset's content or format (`aiperf.dataset`).
+"""
+
+import asyncio
+import logging
+from pathlib import Path
+
+from aiperf.dataset.compile import compile_dataset
+from aiperf.endpoint.dialects import DIALECTS
+from aiperf.errors import AIPerfError
+from aiperf.plan.plan import Plan
+from aiperf.wire.bus import Seat
+from aiperf.wire.messages import DatasetReady, Exit, ServiceFailed
+
+log = logging.getLogger(__name__)
+
+STORE_NAME = "dataset.store"
+
+
+class DatasetManager:
+    def __init__(self, *, seat: Seat, plan: Plan, seed: int, work_dir: Path) -> None:
+        self._seat = seat
+        self._plan = plan
+        self._seed = seed
+        self._store_path = work_dir / STORE_NAME
+
+    async def run(self) -> None:
+        # In a thread, so that the other services of this process go on meanwhile.
+        self._seat.send(await asyncio.to_thread(self._compile))
+        while True:
+            _, message = await self._seat.receive()
+            if isinstance(message, Exit):
+                return
+
+    def _compile(self) -> DatasetReady | ServiceFailed:
+        warnings: list[str] = []
+        dialect = DIALECTS[self._plan.endpoint.endpoint_type]
+        try:
+            compiled = compile_dataset(self._plan, self._seed, dialect, self._store_path, warnings.append)
+        except AIPerfError as error:
+            return ServiceFailed(self._seat.name, str(error), int(error.exit_code))
+        log.info("dataset of %d entries, tokens by %s", compiled.info.entry_count, compiled.tokenizer_name)
+        return DatasetReady(str(self._store_path), compiled.info.entry_count, compiled.tokenizer_source, warnings)

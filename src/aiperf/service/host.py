@@ -1,0 +1,94 @@
+"""A host: one process that runs any set of services of a layout until it is told to leave.
+
+Owns: event loop, wire and logging of the process; what each service needs, put together. Does not own: starting
+processes (`aiperf.deploy`), the services' work.
+"""
+
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+import traceback
+from collections.abc import Coroutine
+from pathlib import Path
+from typing import Any
+
+import uvloop
+
+from aiperf.clock import Clock, RunClock
+from aiperf.errors import AIPerfError, ExitCode
+from aiperf.plan.plan import Plan
+from aiperf.service.wiring import run_service
+from aiperf.service.layout import Host, Layout
+from aiperf.wire.ports import Wire
+from aiperf.wire.zmq_wire import ZmqWire
+
+log = logging.getLogger(__name__)
+
+
+async def host_services(host: Host, layout: Layout, plan: Plan, wire: Wire, clock: Clock) -> None:
+    """Runs the host's services until every one has returned, or one has failed.
+
+    Raises: whatever made the first of them fail.
+    """
+    services: list[Coroutine[Any, Any, None]] = [
+        run_service(seat, host.host_id, layout, plan, wire, clock) for seat in host.services
+    ]
+    async with asyncio.TaskGroup() as group:
+        for seat, service in zip(host.services, services, strict=True):
+            group.create_task(service, name=seat.service_id)
+
+
+def run_host(host_id: str, layout: Layout, plan: Plan, parent_pipe: int = -1) -> int:
+    """Runs a host as the whole of this process; returns its exit code.
+
+    `parent_pipe` is the reading end of a pipe that the starter holds open: when it closes, the starter is gone, and so is
+    the reason to live.
+    """
+    host = layout.host(host_id)
+    # Ctrl-C is the operator's to hear: it decides, and tells the controller.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        task = asyncio.current_task()
+        assert task is not None
+        loop.add_signal_handler(signal.SIGTERM, task.cancel)
+        if parent_pipe >= 0:
+            loop.add_reader(parent_pipe, task.cancel)
+        wire = ZmqWire()
+        try:
+            await host_services(host, layout, plan, wire, RunClock(layout.anchor_ns))
+        finally:
+            if parent_pipe >= 0:
+                loop.remove_reader(parent_pipe)
+            wire.close()
+
+    try:
+        uvloop.run(main())
+    except asyncio.CancelledError:
+        return ExitCode.DONE
+    except* AIPerfError as group:
+        for error in group.exceptions:
+            log.error("%s", error)
+        return ExitCode.INFRASTRUCTURE
+    except* Exception:  # The outer edge of a process: a bug is written down, then ends it.
+        log.critical("%s", traceback.format_exc())
+        return ExitCode.BUG
+    return ExitCode.DONE
+
+
+def start_logging(artifact_dir: Path, level: str, host_id: str) -> None:
+    """Sends this process's log lines to the run's `logs/aiperf.log`, shared by all processes.
+
+    Appending whole lines keeps them apart. Raises: OSError if the file cannot be opened.
+    """
+    directory = artifact_dir / "logs"
+    directory.mkdir(parents=True, exist_ok=True)
+    handler = logging.FileHandler(directory / "aiperf.log")
+    handler.setFormatter(logging.Formatter(f"%(asctime)s.%(msecs)03d %(levelname)-7s {host_id}[{os.getpid()}] %(name)s: %(message)s", "%H:%M:%S"))
+    names = {"trace": logging.DEBUG, "debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING}
+    logging.basicConfig(level=names.get(level, logging.ERROR), handlers=[handler], force=True)
+    with contextlib.suppress(ImportError):
+        logging.captureWarnings(True)

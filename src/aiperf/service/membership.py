@@ -1,0 +1,26 @@
+"""Being a member of a run: registering, being heard of, leaving.
+
+Owns: what every service does besides its own work. Does not own: judging silence (`worker_manager`).
+"""
+
+import asyncio
+import os
+from collections.abc import Callable
+
+from aiperf.clock import Clock
+from aiperf.service.layout import ServiceSeat, ServiceType
+from aiperf.units import NS_PER_S
+from aiperf.wire.bus import Seat
+from aiperf.wire.messages import HEARTBEAT_INTERVAL_NS, Heartbeat, Registered
+
+
+def register(seat: Seat, service: ServiceSeat, host_id: str) -> None:
+    """Tells the controller that the service is there."""
+    seat.send(Registered(service.service_id, service.service_type.value, os.getpid(), host_id))
+
+
+async def keep_in_touch(seat: Seat, clock: Clock, health: Callable[[], dict[str, float]] = dict) -> None:
+    """Sends a heartbeat every interval until cancelled."""
+    while True:
+        seat.send(Heartbeat(seat.name, clock.now_ns(), health()), to=ServiceType.WORKER_MANAGER)
+        await asyncio.sleep(HEARTBEAT_INTERVAL_NS / NS_PER_S)

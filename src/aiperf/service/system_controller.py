@@ -1,0 +1,52 @@
+"""The system controller: performs what the run lifecycle decides.
+
+Owns: the hub of the control bus and the loop around `RunLifecycle`. Does not own: any decision.
+"""
+
+import asyncio
+import logging
+
+import msgspec
+
+from aiperf.clock import Clock
+from aiperf.service.run_lifecycle import RunLifecycle, State, Tell
+from aiperf.wire.bus import OPERATOR, Hub
+from aiperf.wire.messages import Progress
+
+log = logging.getLogger(__name__)
+
+TICK_S = 0.5
+
+
+class SystemController:
+    """`run()` returns when the run is over and everybody was told."""
+
+    def __init__(self, *, hub: Hub, lifecycle: RunLifecycle, clock: Clock) -> None:
+        self._hub = hub
+        self._lifecycle = lifecycle
+        self._clock = clock
+
+    async def run(self) -> None:
+        ticking = asyncio.create_task(self._tick())
+        try:
+            while self._lifecycle.state is not State.OVER:
+                sender, message = await self._hub.receive()
+                before = self._lifecycle.state
+                self._perform(self._lifecycle.handle(message, self._clock.now_ns()))
+                if isinstance(message, Progress):
+                    notices = list(self._lifecycle.notices)
+                    self._hub.send(msgspec.structs.replace(message, notices=notices), OPERATOR)
+                if self._lifecycle.state is not before:
+                    log.info("%s after %s from %s", self._lifecycle.state.name, type(message).__name__, sender)
+        finally:
+            ticking.cancel()
+
+    async def _tick(self) -> None:
+        while self._lifecycle.state is not State.OVER:
+            await asyncio.sleep(TICK_S)
+            self._perform(self._lifecycle.tick(self._clock.now_ns()))
+
+    def _perform(self, tells: list[Tell]) -> None:
+        for tell in tells:
+            if not self._hub.send(tell.message, tell.to):
+                log.warning("%s could not be reached with %s", tell.to, type(tell.message).__name__)

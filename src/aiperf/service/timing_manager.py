@@ -1,0 +1,212 @@
+"""The timing manager: turns the schedule into credits, sends them ahead in batches, takes returns.
+
+Owns: the loop around `aiperf.schedule.scheduler` and the binding side of the credit channel. Does not own: which
+credit goes where and when (the scheduler), firing them (the workers).
+"""
+
+import asyncio
+import logging
+from collections.abc import Mapping
+
+from aiperf.clock import Clock
+from aiperf.schedule.phases import PhasePlan
+from aiperf.schedule.scheduler import (
+    Action,
+    CreditReturn,
+    CutWorker,
+    FinishPhase,
+    IssueCredits,
+    PrepareWorker,
+    Scheduler,
+    WorkerShare,
+)
+from aiperf.schedule.scheduler import EndCredits as End
+from aiperf.schedule.scheduler import SetSlots as Slots
+from aiperf.units import NS_PER_S
+from aiperf.wire.bus import Seat
+from aiperf.wire.messages import (
+    Configure,
+    CreditBatch,
+    CreditReturns,
+    CutPhase,
+    EndCredits,
+    Exit,
+    LoadStatus,
+    Message,
+    PhaseFinished,
+    PreparePhase,
+    ServiceLost,
+    ServiceReady,
+    SetSlots,
+    StartPhase,
+    StopPhase,
+    WorkerJoined,
+    decode,
+    encode,
+)
+from aiperf.wire.ports import Port
+
+log = logging.getLogger(__name__)
+
+STATUS_INTERVAL_S = 0.25
+
+
+class TimingManager:
+    """`run()` returns when it is told to exit."""
+
+    def __init__(
+        self, *, seat: Seat, credits: Port, phases: Mapping[int, PhasePlan], clock: Clock, records_manager: str
+    ) -> None:
+        self._seat = seat
+        self._credits = credits
+        self._phases = phases
+        self._clock = clock
+        self._records_manager = records_manager
+        self._slots_max: dict[str, int] = {}
+        self._expected: set[str] | None = None
+        self._ready = False
+        self._scheduler: Scheduler | None = None
+        self._start = StartPhase(0, 0, -1, -1)
+        self._sequence = 0
+        self._draining = False
+        self._rescheduled = asyncio.Event()
+
+    async def run(self) -> None:
+        tasks = [
+            asyncio.create_task(work)
+            for work in (self._take_orders(), self._take_returns(), self._tick(), self._tell_status())
+        ]
+        try:
+            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                task.result()
+        finally:
+            for task in tasks:
+                task.cancel()
+
+    async def _take_orders(self) -> None:
+        while True:
+            _, message = await self._seat.receive()
+            now_ns = self._clock.now_ns()
+            match message:
+                case Configure():
+                    self._expected = set(message.workers)
+                    self._ready_when_joined()
+                case StartPhase():
+                    self._start_phase(message)
+                case StopPhase() if self._scheduler is not None:
+                    self._draining = True
+                    self._perform(self._scheduler.stop(message.cut_ns, now_ns))
+                case ServiceLost() if message.service_id in self._slots_max:
+                    del self._slots_max[message.service_id]
+                    if self._scheduler is not None:
+                        self._perform(self._scheduler.worker_lost(message.service_id, now_ns))
+                case Exit():
+                    return
+
+    async def _take_returns(self) -> None:
+        while True:
+            worker, (payload,) = await self._credits.receive()
+            message = decode(payload)
+            match message:
+                case WorkerJoined():
+                    self._slots_max[worker] = message.slots_max
+                    self._ready_when_joined()
+                case CreditReturns() if self._scheduler is not None and message.phase == self._start.phase:
+                    returned = CreditReturn(
+                        completed=message.completed,
+                        failed=message.failed,
+                        cancelled=message.cancelled,
+                        censored=message.censored,
+                        unused=message.unused,
+                        queued=message.queued,
+                        overdue=message.overdue,
+                        in_flight=message.in_flight,
+                        idle_slots=message.idle_slots,
+                        drained=message.drained,
+                    )
+                    self._perform(self._scheduler.returned(worker, returned, self._clock.now_ns()))
+
+    def _ready_when_joined(self) -> None:
+        if not self._ready and self._expected is not None and self._expected <= self._slots_max.keys():
+            self._ready = True
+            self._seat.send(ServiceReady(self._seat.name))
+
+    def _start_phase(self, start: StartPhase) -> None:
+        self._start = start
+        self._draining = False
+        self._scheduler = Scheduler(self._phases[start.phase])
+        shares = [WorkerShare(worker, slots_max) for worker, slots_max in self._slots_max.items()]
+        self._perform(self._scheduler.start(shares, start.start_ns, self._clock.now_ns()))
+
+    async def _tick(self) -> None:
+        """Calls the scheduler when it asked to be called, and at once when that instant may have changed."""
+        while True:
+            self._rescheduled.clear()
+            now_ns = self._clock.now_ns()
+            wake_ns = self._scheduler.next_tick_ns() if self._scheduler is not None else -1
+            if self._scheduler is not None and 0 <= wake_ns <= now_ns:
+                self._perform(self._scheduler.tick(now_ns))
+                continue
+            timeout_s = (wake_ns - now_ns) / NS_PER_S if wake_ns >= 0 else None
+            try:
+                await asyncio.wait_for(self._rescheduled.wait(), timeout_s)
+            except TimeoutError:
+                pass
+
+    async def _tell_status(self) -> None:
+        while True:
+            await asyncio.sleep(STATUS_INTERVAL_S)
+            if self._scheduler is not None:
+                self._seat.send(self._status(), to=self._records_manager)
+
+    def _status(self) -> LoadStatus:
+        assert self._scheduler is not None
+        phase, ledger = self._phases[self._start.phase], self._scheduler.ledger
+        done = ledger.completed + ledger.failed + ledger.cancelled + ledger.censored + ledger.lost
+        return LoadStatus(
+            phase=phase.phase,
+            start_ns=self._start.start_ns,
+            offered_count=ledger.offered,
+            issued_count=done + self._scheduler.in_flight_count,
+            in_flight_count=self._scheduler.in_flight_count,
+            expected_count=phase.request_count if phase.request_count is not None else -1,
+            expected_s=phase.duration_ns / NS_PER_S if phase.duration_ns is not None else -1,
+            draining=self._draining,
+        )
+
+    def _perform(self, actions: list[Action]) -> None:
+        for action in actions:
+            match action:
+                case PrepareWorker():
+                    phase = self._start.phase
+                    prepare = PreparePhase(phase, action.slots, action.start_ns, action.stop_ns, action.cut_ns)
+                    self._send(action.worker, prepare)
+                case IssueCredits():
+                    self._issue(action)
+                case Slots():
+                    self._send(action.worker, SetSlots(self._start.phase, action.slots))
+                case End():
+                    self._send(action.worker, EndCredits(self._start.phase))
+                case CutWorker():
+                    self._send(action.worker, CutPhase(self._start.phase, action.cut_ns))
+                case FinishPhase():
+                    self._finish(action)
+        self._rescheduled.set()
+
+    def _issue(self, action: IssueCredits) -> None:
+        due = b"" if action.due_ns is None else action.due_ns.tobytes()
+        self._send(action.worker, CreditBatch(self._start.phase, self._sequence, action.indices.tobytes(), due))
+        self._sequence += 1
+
+    def _finish(self, action: FinishPhase) -> None:
+        self._seat.send(self._status(), to=self._records_manager)
+        self._scheduler = None
+        counts = {name: int(value) for name, value in action.ledger.counts().items()}
+        log.info("phase %d accounted for: %s", self._start.phase, counts)
+        self._seat.send(PhaseFinished(self._start.phase, self._start.start_ns, self._clock.now_ns(), counts))
+
+    def _send(self, worker: str, message: Message) -> None:
+        if not self._credits.send([encode(message)], worker):
+            # Its loss is found by its process or its heartbeats; the account is settled then.
+            log.warning("%s could not be reached with %s", worker, type(message).__name__)
