@@ -1,0 +1,156 @@
+"""The worker's decision which credit to dispatch when: its hand of credits and its slots, for one phase at a time.
+
+Owns: the order of credits in hand, the slots, start and stop by the worker's own clock, the counts that go back to the
+timing manager. Does not own: timers (the worker sleeps until `wake_ns`), sending, cutting what is in flight, messages.
+In: credits, instants, ends of requests → out: credit indices, `CreditReturn`.
+
+`next` and `finished` run once per request; everything else runs once per message.
+"""
+
+from collections import deque
+from typing import Any
+
+import numpy as np
+
+from aiperf.schedule.ledger import CreditReturn
+
+NONE = -1
+NO_LIMIT = 1 << 62
+
+
+class Dispatcher:
+    """The credits in hand and the slots to run them in.
+
+    `slots_max`: requests this worker can have in flight whatever it is told (its file limit); -1: no such limit.
+    """
+
+    __slots__ = (
+        "_counts", "_due_ns", "_ended", "_indices", "_limit", "_slots_max", "_start_ns", "_stop_ns", "_unlimited",
+        "cut_ns", "in_flight", "last_due_ns",
+    )  # fmt: skip
+
+    def __init__(self, slots_max: int = NONE) -> None:
+        self._slots_max = NO_LIMIT if slots_max == NONE else slots_max
+        self.prepare(0, NO_LIMIT, NONE, NONE)
+
+    def prepare(self, slots: int, start_ns: int, stop_ns: int, cut_ns: int) -> None:
+        """Begins a phase with an empty hand. -1: no limit of slots, no stop instant, no cut."""
+        self._indices: deque[int] = deque()
+        self._due_ns: deque[int] = deque()
+        """As long as `_indices` in open loop, empty in closed loop."""
+        self._counts = [0, 0, 0, 0]
+        self._ended = False
+        self._start_ns = start_ns
+        self._stop_ns = NO_LIMIT if stop_ns == NONE else stop_ns
+        self.cut_ns = cut_ns
+        """What is in flight at this instant is to be cut by the worker; -1: never."""
+        self.in_flight = 0
+        self.last_due_ns = NONE
+        """When the credit that `next` gave last was due; -1 in closed loop."""
+        self.set_slots(slots)
+
+    def set_slots(self, slots: int) -> None:
+        """From now on at most so many in flight. What is in flight beyond it may end; -1: no limit."""
+        self._unlimited = slots == NONE
+        self._limit = self._slots_max if slots == NONE else min(slots, self._slots_max)
+
+    def add(self, indices: Any, due_ns: Any = None) -> None:
+        """Takes credits in hand, behind those already there.
+
+        `indices` and `due_ns` are buffers of int64; an empty or absent `due_ns` means "as soon as a slot is free".
+        Order: due instants rise within and across calls of a phase.
+        Raises: ValueError if there is not one due instant for each credit, or some credits of a phase have none.
+        """
+        new_indices = np.frombuffer(indices, np.int64).tolist()
+        new_due_ns = [] if due_ns is None or len(due_ns) == 0 else np.frombuffer(due_ns, np.int64).tolist()
+        if new_due_ns and len(new_due_ns) != len(new_indices):
+            raise ValueError(f"{len(new_indices)} credits with {len(new_due_ns)} due instants")
+        if self._indices and new_indices and bool(self._due_ns) != bool(new_due_ns):
+            raise ValueError("credits with and without due instants in one phase")
+        self._indices.extend(new_indices)
+        self._due_ns.extend(new_due_ns)
+
+    def next(self, now_ns: int) -> int:
+        """The credit to dispatch now, taking a slot; -1: none. `last_due_ns` then says when it was due."""
+        indices = self._indices
+        if not indices or self.in_flight >= self._limit or not self._start_ns <= now_ns < self._stop_ns:
+            return NONE
+        due_ns = self._due_ns
+        if due_ns:
+            if due_ns[0] > now_ns:
+                return NONE
+            self.last_due_ns = due_ns.popleft()
+        self.in_flight += 1
+        return indices.popleft()
+
+    def finished(self, outcome: int) -> None:
+        """A request ended: its slot is free. `outcome`: completed 0, failed 1, cancelled 2, censored 3."""
+        self._counts[outcome] += 1
+        self.in_flight -= 1
+
+    def wake_ns(self) -> int:
+        """When `next` can give a credit by time alone, perhaps in the past; -1: only another event can bring one."""
+        if not self._indices or self.in_flight >= self._limit:
+            return NONE
+        wake_ns = max(self._start_ns, self._due_ns[0]) if self._due_ns else self._start_ns
+        return wake_ns if wake_ns < self._stop_ns else NONE
+
+    def end_credits(self) -> None:
+        """No more credits will come in this phase: when the hand is empty and nothing is in flight, it is drained."""
+        self._ended = True
+
+    def stop(self) -> bytes:
+        """Stops dispatching for the rest of the phase; the int64 indices of the credits in hand, which are handed back.
+
+        The caller must send them back: they are in no `take_returns`. Credits that come later (they crossed the stop on
+        their way) are.
+        """
+        self._stop_ns = NONE
+        return self._hand_back()
+
+    def take_returns(self, now_ns: int) -> CreditReturn:
+        """What ended since the last call, credits handed back since, and how things stand.
+
+        From the stop instant on it hands back what is in hand, so a worker that returns then needs no `stop`.
+        """
+        unused = self._hand_back() if self._indices and now_ns >= self._stop_ns else b""
+        completed, failed, cancelled, censored = self._counts
+        self._counts = [0, 0, 0, 0]
+        return CreditReturn(
+            completed=completed,
+            failed=failed,
+            cancelled=cancelled,
+            censored=censored,
+            unused=unused,
+            queued=len(self._indices),
+            overdue=self._overdue(now_ns),
+            in_flight=self.in_flight,
+            idle_slots=NONE if self._unlimited else max(0, self._limit - self.in_flight),
+            drained=self._ended and not self._indices and not self.in_flight,
+        )
+
+    @property
+    def queued(self) -> int:
+        """Credits in hand."""
+        return len(self._indices)
+
+    def _hand_back(self) -> bytes:
+        unused = np.array(self._indices, np.int64).tobytes()
+        self._indices.clear()
+        self._due_ns.clear()
+        return unused
+
+    def _overdue(self, now_ns: int) -> int:
+        """How many of the credits in hand are past their due instant."""
+        due_ns, low, high = self._due_ns, 0, len(self._due_ns)
+        if not high or due_ns[0] > now_ns:
+            return 0
+        while (
+            low < high
+        ):  # bisect_right, which would take the deque for a list as well, but is typed for sequences only
+            middle = (low + high) // 2
+            if due_ns[middle] <= now_ns:
+                low = middle + 1
+            else:
+                high = middle
+        return low

@@ -1,0 +1,71 @@
+"""The timing manager's book on one worker: its slots, what it was given, what came back.
+
+Owns: one `Hand` per worker of a phase. Does not own: decisions (`lending`, `scheduler`).
+"""
+
+from dataclasses import dataclass
+
+from aiperf.schedule.ledger import CreditReturn
+
+
+@dataclass(slots=True)
+class Hand:
+    """One worker. Counts are of credits in this phase."""
+
+    worker: str
+    slots_max: int
+    slots: int
+    """As last ordered; -1: no limit."""
+    slots_held: int
+    """The most it may be using: while an order to lower its slots is unconfirmed, still the number before."""
+    given: int = 0
+    returned: int = 0
+    """Ended or handed back."""
+    overdue: int = 0
+    in_flight: int = 0
+    queued: int = 0
+    idle_slots: int = 0
+    reported_ns: int = -1
+    used_per_s: float = 0.0
+    """How fast it uses up credits, smoothed."""
+    stopped: bool = False
+    """It handed credits back, so it will dispatch no more."""
+    drained: bool = False
+
+    @property
+    def outstanding(self) -> int:
+        """Credits given whose fate is unknown yet."""
+        return self.given - self.returned
+
+    @property
+    def settled(self) -> bool:
+        """Whether it is known to go by the slots last ordered."""
+        return self.slots == self.slots_held and not self._raising
+
+    _raising: bool = False
+    """An order to raise its slots is unconfirmed."""
+
+    def order_slots(self, slots: int) -> None:
+        """Books a change of slots. Only for a settled hand: of one order at a time it is known what confirms it."""
+        self._raising = slots > self.slots
+        self.slots_held = max(slots, self.slots)
+        self.slots = slots
+
+    def book(self, report: CreditReturn, now_ns: int) -> None:
+        """Books a return: what came back, how the worker stands, and whether it confirms the slots ordered last.
+
+        A worker goes by the number before until it has the order, and `in_flight + idle_slots` is that number then;
+        after the order it stays above a lowered number until enough requests have ended. So equality is confirmation.
+        """
+        unused_count = len(report.unused) // 8
+        self.returned += report.ended_count + unused_count
+        self.stopped = self.stopped or unused_count > 0
+        self.drained = report.drained
+        self.queued, self.overdue = report.queued, report.overdue
+        self.in_flight, self.idle_slots = report.in_flight, report.idle_slots
+        if report.in_flight + report.idle_slots == self.slots:
+            self.slots_held, self._raising = self.slots, False
+        if self.reported_ns >= 0 and now_ns > self.reported_ns:
+            per_s = report.ended_count * 1e9 / (now_ns - self.reported_ns)
+            self.used_per_s += (per_s - self.used_per_s) / 2
+        self.reported_ns = now_ns

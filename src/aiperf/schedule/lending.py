@@ -1,0 +1,52 @@
+"""The rule by which a global number of slots moves between workers while a phase runs.
+
+Owns: who gets free slots, who gives idle ones up. Does not own: the protocol's messages and bookkeeping (`hands`).
+
+The sum over workers of the slots they may be using (`slots_held`) never exceeds the total. So a lent slot is first
+taken back (its holder keeps being counted with it until a return shows that it let go), then free, and only then given.
+"""
+
+from collections.abc import Sequence
+
+from aiperf.schedule.hands import Hand
+from aiperf.schedule.shares import even_shares
+
+
+def give_free_slots(total: int, hands: Sequence[Hand]) -> dict[int, int]:
+    """New slots of the hands that get some of what is free, by position: the waiting first, then all evenly.
+
+    While orders are under way, what nobody waits for is kept: those who were asked to raise may still want more.
+    """
+    free = total - sum(hand.slots_held for hand in hands)
+    if free <= 0:
+        return {}
+    room = [hand.slots_max - hand.slots if hand.settled else 0 for hand in hands]
+    given = even_shares(free, [min(space, _wanted(hand)) for space, hand in zip(room, hands, strict=True)])
+    left = free - sum(given)
+    if left and all(hand.settled for hand in hands):
+        more = even_shares(left, [space - got for space, got in zip(room, given, strict=True)])
+        given = [got + extra for got, extra in zip(given, more, strict=True)]
+    return {position: hands[position].slots + got for position, got in enumerate(given) if got}
+
+
+def take_idle_slots(total: int, hands: Sequence[Hand]) -> dict[int, int]:
+    """New slots of the hands that are to give idle slots up for others that wait, by position.
+
+    A hand without arrivals waiting gives up to half of its idle slots, and always keeps one.
+    """
+    coming = total - sum(hand.slots for hand in hands)  # free, or already on the way back
+    wanted = sum(_wanted(hand) for hand in hands if hand.settled) - coming
+    spare = [min((hand.idle_slots + 1) // 2, hand.slots - 1) if _can_lend(hand) else 0 for hand in hands]
+    if wanted <= 0 or not any(spare):
+        return {}
+    taken = even_shares(wanted, spare)
+    return {position: hands[position].slots - share for position, share in enumerate(taken) if share}
+
+
+def _wanted(hand: Hand) -> int:
+    """Slots that arrivals past their due instant wait for."""
+    return max(0, hand.overdue - max(0, hand.idle_slots))
+
+
+def _can_lend(hand: Hand) -> bool:
+    return hand.settled and hand.overdue == 0 and hand.idle_slots > 0

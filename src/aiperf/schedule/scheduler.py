@@ -1,0 +1,350 @@
+"""The timing manager's decisions for one phase: which worker gets which credits and slots when, and the final account.
+
+Owns: dealing arrivals, refilling slots, lending, what a lost worker means, the end of the phase, the ledger. Does not
+own: clocks, sockets, when a phase starts, which workers there are (told by events). Events in, actions out.
+
+Theory of operation
+- Credits are 0, 1, 2 … and every credit is handed out at most once, in order: `_handed` is the first that is not.
+- Open loop and capped: on ticks, arrivals due within the horizon are dealt to the workers in use, index modulo their
+  number. Closed loop: a return that shows used-up credits is answered with as many.
+- The supply ends once: by count, at the stop instant, or by `stop`. Every worker in use is then told (`EndCredits`).
+  The phase ends when each has said that it is drained, and the ledger shows whether all credits came back.
+- Slots (closed and capped) follow `lending`. Workers that are not needed, or come later, are spares.
+- A lost worker's outstanding credits are lost. Nothing is ever handed out twice.
+What workers must do: see docs/credits.md.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from aiperf.schedule.actions import (
+    Action,
+    CutWorker,
+    EndCredits,
+    FinishPhase,
+    Int64Array,
+    IssueCredits,
+    PrepareWorker,
+    SetSlots,
+)
+from aiperf.schedule.arrivals import Arrivals
+from aiperf.schedule.hands import Hand
+from aiperf.schedule.ledger import CreditReturn, Ledger
+from aiperf.schedule.lending import give_free_slots, take_idle_slots
+from aiperf.schedule.phases import Mode, PhasePlan
+from aiperf.schedule.shares import WorkerShare, even_shares, fewest_workers
+from aiperf.units import NS_PER_MS, NS_PER_S
+
+NONE = -1
+NO_LIMIT = 1 << 62
+
+HORIZON_MIN_NS = NS_PER_S
+"""What a worker has in hand at the least, so that a pause of the timing manager is not felt."""
+INTERVAL_MIN_NS, INTERVAL_MAX_NS = NS_PER_S // 4, NS_PER_S
+INTERVAL_PER_WORKER_NS = 4 * NS_PER_MS
+"""Interval between batches: a worker more makes it longer, so that batches per second stay bounded (1,000 at most)."""
+MOVE_INTERVAL_PER_WORKER_NS = 50_000
+"""Moving slots looks at every worker; with many it is not done on every return."""
+BACKLOG_MIN = 1_000
+PREFETCH_S = 0.2
+"""Closed loop: credits for so long are kept in hand, if that is more than one per slot (very short requests)."""
+
+
+class Scheduler:
+    """One phase. Call `start` once, then the other events as they happen; perform the actions in order.
+
+    `lends`: whether idle slots move between workers (capped mode).
+    """
+
+    def __init__(self, plan: PhasePlan, *, lends: bool = True) -> None:
+        self._plan = plan
+        self._lends = lends
+        self._arrivals = (
+            None if plan.rate_rps is None else Arrivals(plan.pattern, plan.rate_rps, plan.smoothness, plan.seed)
+        )
+        self._limit = NO_LIMIT if plan.request_count is None else plan.request_count
+        self._hands: dict[str, Hand] = {}
+        """The workers in use, in the order arrivals are dealt."""
+        self._spares: list[WorkerShare] = []
+        self._names: set[str] = set()
+        self._handed = 0
+        self._unused: list[Int64Array] = []
+        self._completed = self._failed = self._cancelled = self._censored = self._lost = 0
+        self._start_ns = self._stop_ns = self._cut_ns = NONE
+        self._next_tick_ns = NONE
+        self._next_move_ns = 0
+        self._workers_wanted = 0
+        self._backlog_max = max(BACKLOG_MIN, 2 * (plan.concurrency or 0), round(4 * (plan.rate_rps or 0)))
+        """While so many arrivals wait for slots, no more are handed out: what nobody can send need not travel."""
+        self._supply_ended = False
+        self._ended_early_ns = NONE
+        self._finished = False
+
+    # Events
+
+    def start(self, workers: Sequence[WorkerShare], start_ns: int, now_ns: int) -> list[Action]:
+        """The phase will start at `start_ns` with these workers, all ready. First credits go out at once."""
+        plan = self._plan
+        self._start_ns = start_ns
+        self._stop_ns, self._cut_ns = plan.stop_ns(start_ns), plan.cut_ns(start_ns)
+        self._names.update(share.worker for share in workers)
+        used = self._first_shares(workers)
+        self._spares = [share for share in workers if share.worker not in used]
+        self._workers_wanted = len(used)
+        actions: list[Action] = [self._prepare(share, used[share.worker]) for share in workers if share.worker in used]
+        if self._arrivals is None:
+            self._next_tick_ns = self._stop_ns
+            hands = list(self._hands.values())
+            for hand, count in zip(hands, even_shares(self._limit, [hand.slots for hand in hands]), strict=True):
+                actions += self._issue(hand, count)  # the first credits are the first sends, evenly
+            for hand in hands:
+                actions += self._refill(hand)
+            return actions + self._end_supply_if_due(now_ns) + self._finish_if_drained(now_ns)
+        return actions + self._deal(now_ns) + self._finish_if_drained(now_ns)
+
+    def tick(self, now_ns: int) -> list[Action]:
+        """`next_tick_ns` has come."""
+        if self._finished or self._next_tick_ns == NONE or now_ns < self._next_tick_ns:
+            return []
+        actions = self._end_supply_if_due(now_ns) if self._arrivals is None else self._deal(now_ns)
+        return actions + self._finish_if_drained(now_ns)
+
+    def next_tick_ns(self) -> int:
+        """When `tick` wants to be called; -1: never, unless another event changes it."""
+        return self._next_tick_ns
+
+    def returned(self, worker: str, report: CreditReturn, now_ns: int) -> list[Action]:
+        """A worker returned credits. From a lost one: ignored, its credits are lost already."""
+        hand = self._hands.get(worker)
+        if hand is None or self._finished:
+            return []
+        hand.book(report, now_ns)
+        self._completed += report.completed
+        self._failed += report.failed
+        self._cancelled += report.cancelled
+        self._censored += report.censored
+        if report.unused:
+            self._unused.append(np.frombuffer(report.unused, np.int64))
+        actions: list[Action] = []
+        actions += self._move_slots(now_ns)
+        if self._arrivals is None:
+            actions += self._refill(hand) + self._end_supply_if_due(now_ns)
+        return actions + self._finish_if_drained(now_ns)
+
+    def worker_lost(self, worker: str, now_ns: int) -> list[Action]:
+        """A worker is gone: its credits are lost, its slots and its further arrivals go to spares and survivors."""
+        self._spares = [share for share in self._spares if share.worker != worker]
+        hand = self._hands.pop(worker, None)
+        if hand is None or self._finished:
+            return []
+        self._lost += hand.outstanding
+        return self._use_spares() + self._move_slots(now_ns) + self._finish_if_drained(now_ns)
+
+    def worker_joined(self, worker: str, slots_max: int, now_ns: int) -> list[Action]:
+        """A worker came after the start. It is a spare, and used at once if a worker or slots are missing.
+
+        A name that was seen before is ignored: a replacement is someone new and has a name of its own.
+        """
+        if worker in self._names or self._finished:
+            return []
+        self._names.add(worker)
+        self._spares.append(WorkerShare(worker, slots_max))
+        return self._use_spares() + self._move_slots(now_ns)
+
+    def stop(self, cut_ns: int, now_ns: int) -> list[Action]:
+        """Ends the phase early: nothing is dispatched from now on, and what is in flight is cut at `cut_ns`."""
+        if self._finished:
+            return []
+        if self._ended_early_ns == NONE:
+            self._ended_early_ns = now_ns
+        self._cut_ns = cut_ns
+        cuts: list[Action] = [CutWorker(worker, cut_ns) for worker in self._hands]
+        return cuts + self._end_supply() + self._finish_if_drained(now_ns)
+
+    # What can be seen from outside
+
+    @property
+    def unassigned_slots(self) -> int:
+        """Slots of the concurrency that no worker has, for want of room."""
+        return 0 if self._plan.concurrency is None else self._plan.concurrency - sum(self.slots.values())
+
+    @property
+    def slots(self) -> dict[str, int]:
+        """Slots by worker in use, as last ordered; -1: no limit."""
+        return {worker: hand.slots for worker, hand in self._hands.items()}
+
+    @property
+    def prefetch_count(self) -> int:
+        """Closed loop: the most credits that may be in hand beyond the slots."""
+        return sum(_spare_count(hand) for hand in self._hands.values())
+
+    @property
+    def in_flight_count(self) -> int:
+        """Requests in flight as last returned."""
+        return sum(hand.in_flight for hand in self._hands.values())
+
+    @property
+    def overdue_count(self) -> int:
+        """Arrivals past their due instant that wait for a slot, as last returned."""
+        return sum(hand.overdue for hand in self._hands.values())
+
+    def ledger(self, now_ns: int) -> Ledger:
+        """The account so far. It reconciles only when the phase is finished."""
+        unused = np.concatenate(self._unused) if self._unused else np.empty(0, np.int64)
+        issued = self._handed - unused.size
+        asked = self._asked_count(now_ns)
+        unsent = max(0, asked - self._handed) + int(np.count_nonzero(unused < asked))
+        return Ledger(
+            issued=issued,
+            completed=self._completed,
+            failed=self._failed,
+            cancelled=self._cancelled,
+            censored=self._censored,
+            lost=self._lost,
+            unsent=unsent,
+            offered=issued + unsent,
+        )
+
+    def _asked_count(self, now_ns: int) -> int:
+        """Arrivals due before the phase ended, or until now; in closed loop none: there the slots ask."""
+        if self._arrivals is None or self._start_ns == NONE:
+            return 0
+        end_ns = min(instant for instant in (now_ns, self._stop_ns, self._ended_early_ns) if instant != NONE)
+        return min(self._limit, self._arrivals.count_before(end_ns - self._start_ns))
+
+    # Credits
+
+    def _deal(self, now_ns: int) -> list[Action]:
+        """Hands out the arrivals within the horizon, index modulo workers in use; ends the supply after the last."""
+        if self._arrivals is None or self._supply_ended or not self._hands:
+            return []
+        if self._stop_ns != NONE and now_ns >= self._stop_ns:
+            return self._end_supply()
+        interval_ns = min(max(INTERVAL_PER_WORKER_NS * len(self._hands), INTERVAL_MIN_NS), INTERVAL_MAX_NS)
+        base_ns = max(now_ns, self._start_ns)
+        until_ns = base_ns + interval_ns + HORIZON_MIN_NS
+        at_stop = self._stop_ns != NONE and self._stop_ns <= until_ns
+        if at_stop:
+            until_ns = self._stop_ns
+        asked = min(self._limit, self._arrivals.count_before(until_ns - self._start_ns))
+        first, end = self._handed, min(asked, self._handed + max(0, self._backlog_max - self.overdue_count))
+        actions = self._deal_range(first, end, self._arrivals) if end > first else []
+        self._handed = max(first, end)
+        if self._handed == self._limit or (at_stop and self._handed == asked):
+            return actions + self._end_supply()
+        self._next_tick_ns = base_ns + interval_ns
+        return actions
+
+    def _deal_range(self, first: int, end: int, arrivals: Arrivals) -> list[Action]:
+        indices = np.arange(first, end)
+        due_ns = arrivals.offsets(first, end - first) + self._start_ns
+        actions: list[Action] = []
+        for position, hand in enumerate(self._hands.values()):
+            lane = slice((position - first) % len(self._hands), None, len(self._hands))
+            dealt = np.ascontiguousarray(indices[lane])
+            if dealt.size:
+                hand.given += dealt.size
+                actions.append(IssueCredits(hand.worker, dealt, np.ascontiguousarray(due_ns[lane])))
+        return actions
+
+    def _refill(self, hand: Hand) -> list[Action]:
+        """Closed loop: as many credits as the worker's slots and its spares can take.
+
+        Towards the end of a counted run, a worker is given no more in advance than its share of half of what is left;
+        the very last credits go only to slots that stand idle.
+        """
+        left = self._limit - self._handed
+        ahead = min(_spare_count(hand), left * hand.slots // (2 * (self._plan.concurrency or 1)))
+        return self._issue(hand, hand.slots + ahead - hand.outstanding)
+
+    def _issue(self, hand: Hand, wanted: int) -> list[Action]:
+        count = min(wanted, self._limit - self._handed)
+        if count <= 0 or self._supply_ended or hand.stopped:
+            return []
+        indices = np.arange(self._handed, self._handed + count)
+        self._handed += count
+        hand.given += count
+        return [IssueCredits(hand.worker, indices, None)]
+
+    def _end_supply_if_due(self, now_ns: int) -> list[Action]:
+        at_stop = self._stop_ns != NONE and now_ns >= self._stop_ns
+        return self._end_supply() if at_stop or self._handed == self._limit else []
+
+    def _end_supply(self) -> list[Action]:
+        if self._supply_ended:
+            return []
+        self._supply_ended = True
+        self._next_tick_ns = NONE
+        return [EndCredits(worker) for worker in self._hands]
+
+    def _finish_if_drained(self, now_ns: int) -> list[Action]:
+        """The end, if every worker in use is drained, or none is left."""
+        if self._finished or not (
+            not self._hands or (self._supply_ended and all(hand.drained for hand in self._hands.values()))
+        ):
+            return []
+        self._finished, self._supply_ended, self._next_tick_ns = True, True, NONE
+        return [FinishPhase(self.ledger(now_ns))]
+
+    # Slots
+
+    def _first_shares(self, workers: Sequence[WorkerShare]) -> dict[str, int]:
+        """Slots of the workers to use: all of them, or the fewest that carry a cap."""
+        concurrency = self._plan.concurrency
+        if concurrency is None:
+            return {share.worker: NONE for share in workers}
+        limits = [share.slots_max for share in workers]
+        if self._plan.mode is Mode.CAPPED:
+            workers = [workers[position] for position in fewest_workers(concurrency, limits)]
+            limits = [share.slots_max for share in workers]
+        slots = even_shares(concurrency, limits)
+        return {share.worker: count for share, count in zip(workers, slots, strict=True) if count}
+
+    def _prepare(self, share: WorkerShare, slots: int) -> PrepareWorker:
+        self._hands[share.worker] = Hand(share.worker, share.slots_max, slots, slots)
+        return PrepareWorker(share.worker, slots, self._start_ns, self._stop_ns, self._cut_ns)
+
+    def _use_spares(self) -> list[Action]:
+        """Puts spares to use while there is something for them: a lost worker's place, or slots nobody holds."""
+        actions: list[Action] = []
+        while self._spares and not self._supply_ended and (slots := self._slots_for_spare()):
+            share = self._spares.pop(0)
+            slots = min(slots, share.slots_max)
+            actions.append(self._prepare(share, slots))
+            if self._arrivals is None:
+                actions += self._refill(self._hands[share.worker])
+        return actions
+
+    def _slots_for_spare(self) -> int:
+        """What a spare would get; 0: it is not needed. A cap stays with the fewest workers that can carry it."""
+        if self._plan.concurrency is None:
+            return NONE if len(self._hands) < self._workers_wanted else 0
+        hands = self._hands.values()
+        if self._plan.mode is Mode.CAPPED and sum(hand.slots_max for hand in hands) >= self._plan.concurrency:
+            return 0
+        return self._plan.concurrency - sum(hand.slots_held for hand in hands)
+
+    def _move_slots(self, now_ns: int) -> list[Action]:
+        """Gives free slots away and, under a cap, asks for idle ones back. See `lending`."""
+        concurrency = self._plan.concurrency
+        if concurrency is None or self._ended_early_ns != NONE or now_ns < self._next_move_ns:
+            return []
+        hands = [hand for hand in self._hands.values() if not hand.drained and not hand.stopped]
+        self._next_move_ns = now_ns + len(hands) * MOVE_INTERVAL_PER_WORKER_NS
+        moves = give_free_slots(concurrency, hands)
+        if self._plan.mode is Mode.CAPPED and self._lends:
+            moves = moves or take_idle_slots(concurrency, hands)
+        actions: list[Action] = []
+        for position, slots in moves.items():
+            hand = hands[position]
+            hand.order_slots(slots)
+            actions.append(SetSlots(hand.worker, slots))
+            if self._arrivals is None:
+                actions += self._refill(hand)
+        return actions
+
+
+def _spare_count(hand: Hand) -> int:
+    """Credits in hand beyond the slots: one a slot, or what is used up in a while if requests are shorter than that."""
+    return max(hand.slots, int(hand.used_per_s * PREFETCH_S))
