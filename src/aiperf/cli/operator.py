@@ -108,4 +108,3 @@ class Operator:
             self._finished.set_result(
                 RunFinished(ExitCode.INTERRUPTED, "interrupted", "interrupted by the user", "", "")
             )
-

@@ -21,7 +21,6 @@ from aiperf.deploy.local import MultiProcessServiceManager, private_work_dir
 from aiperf.deploy.machine import this_machine
 from aiperf.errors import ExitCode, InfrastructureError, PlanError, Problem
 from aiperf.plan.checks import is_sweep
-from aiperf.plan.dumps import private_dump
 from aiperf.plan.plan import Plan
 from aiperf.report.console import print_summary
 from aiperf.schedule.phases import phases
@@ -35,7 +34,10 @@ def run(argv: Sequence[str]) -> int:
     plan, _ = plan_from_argv(argv, os.environ)
     if is_sweep(plan):
         raise PlanError(
-            Problem("a list of values is a sweep, which this version does not run yet", hint="Give one value and run it for each.")
+            Problem(
+                "a list of values is a sweep, which this version does not run yet",
+                hint="Give one value and run it for each.",
+            )
         )
     run_id = secrets.token_hex(6)
     seed = plan.input.random_seed if plan.input.random_seed is not None else secrets.randbits(31)
@@ -53,7 +55,7 @@ def run(argv: Sequence[str]) -> int:
     )
     try:
         Path(layout.data_dir).mkdir(mode=0o700)
-        leave_for_services(layout, private_dump(plan), work_dir)
+        leave_for_services(layout, plan, work_dir)
         finished = _run_local(layout, plan)
     finally:
         shutil.rmtree(work_dir, ignore_errors=True)

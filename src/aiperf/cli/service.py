@@ -7,7 +7,8 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from aiperf.plan.dumps import load_dump
+from aiperf.plan.dumps import load_dump, write_private_dump
+from aiperf.plan.plan import Plan
 from aiperf.service.host import run_host, start_logging
 from aiperf.service.layout import Layout, read_layout, write_layout
 
@@ -15,12 +16,10 @@ PLAN_NAME = "plan.json"
 LAYOUT_NAME = "layout.json"
 
 
-def leave_for_services(layout: Layout, plan_dump: bytes, run_dir: Path) -> None:
+def leave_for_services(layout: Layout, plan: Plan, run_dir: Path) -> None:
     """Writes what `run` reads. The plan holds secrets: readable by the user only."""
     write_layout(layout, run_dir / LAYOUT_NAME)
-    plan_path = run_dir / PLAN_NAME
-    plan_path.touch(mode=0o600)
-    plan_path.write_bytes(plan_dump)
+    write_private_dump(plan, run_dir / PLAN_NAME)
 
 
 def run(argv: Sequence[str]) -> int:
@@ -31,6 +30,6 @@ def run(argv: Sequence[str]) -> int:
     parser.add_argument("--parent-pipe", type=int, default=-1, help="descriptor that closes when the starter is gone")
     options = parser.parse_args(argv)
     layout = read_layout(options.run_dir / LAYOUT_NAME)
-    plan = load_dump((options.run_dir / PLAN_NAME).read_bytes())
+    plan = load_dump((options.run_dir / PLAN_NAME).read_text())
     start_logging(Path(layout.artifact_dir), plan.services.log_level, options.host)
     return run_host(options.host, layout, plan, options.parent_pipe)

@@ -92,6 +92,18 @@ def sendable_key(key: SecretStr) -> SecretStr:
     return key
 
 
+def json_fields(body: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The body fields themselves. Raises: ValueError if one is nothing JSON can say, such as a date in a YAML file."""
+    for key, value in body.items():
+        try:
+            unchanged = json.loads(json.dumps(value, allow_nan=False)) == value
+        except (TypeError, ValueError):
+            unchanged = False
+        if not unchanged:
+            raise ValueError(f"the value of '{key}' cannot be written as JSON: put it in quotes if it is meant as text")
+    return body
+
+
 def read_headers(texts: tuple[str, ...]) -> dict[str, str]:
     """All headers given, each as `NAME:VALUE` or as a JSON object of them; the later one wins, whatever its case.
 
