@@ -1,0 +1,47 @@
+"""CPU cost of a line of `profile_export.jsonl`, from the columns to the compressed shard, and of merging shards.
+
+python benchmarks/request_lines.py
+"""
+
+import io
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+
+from aiperf.record.facts import FACTS_DTYPE
+from aiperf.report.request_lines import LineContext, request_lines
+from aiperf.report.shards import ShardWriter, completion_ranks, merge_shards
+
+RECORDS, METRICS = 20_000, 36
+
+
+def main() -> None:
+    random = np.random.default_rng(1)
+    facts = np.zeros(RECORDS, FACTS_DTYPE)
+    facts["credit_index"] = np.arange(RECORDS)
+    facts["end_ns"] = 1_700_000_000_000_000_000 + random.permutation(RECORDS)
+    facts["phase"] = 1
+    metrics = {f"some_metric_tag_{index}": random.random(RECORDS) * 1e3 for index in range(METRICS - 8)}
+    metrics |= {f"some_token_tag_{index}": random.integers(0, 999, RECORDS).astype(float) for index in range(8)}
+    context = LineContext("benchmark", "record-processor-0", ["worker-0"], ["http://localhost:8000"], str)
+    started = time.process_time()
+    lines = request_lines(facts, metrics, dict.fromkeys(metrics, "ms"), [""] * RECORDS, context)
+    lined = time.process_time()
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "shard"
+        shard = ShardWriter(path)
+        shard.write(lines)
+        shard.close()
+        written = time.process_time()
+        merge_shards([path], completion_ranks([facts["end_ns"]]), io.BytesIO())
+        merged = time.process_time()
+        size = path.stat().st_size / RECORDS
+    print(f"{METRICS} metrics, {len(lines[0])} bytes a line, {size:.0f} in the shard")
+    for name, seconds in {"line": lined - started, "shard": written - lined, "merge": merged - written}.items():
+        print(f"{name}: {seconds / RECORDS * 1e6:.2f} µs a line")
+
+
+if __name__ == "__main__":
+    main()
