@@ -1,0 +1,91 @@
+"""What the services know of a run beside its records: ledgers, phases, workers, the plan.
+
+Owns: the data that the system controller hands to `summarise`. Does not own: records (`partial`), results (`summary`).
+Plain data; instants are on the run clock in ns, NONE (-1) stands for "there is none".
+"""
+
+from typing import Any
+
+import msgspec
+
+from aiperf.record.facts import NONE, Phase
+
+
+class Ledger(msgspec.Struct, frozen=True):
+    """What became of the credits of a phase. issued = completed + failed + cancelled + censored + lost."""
+
+    issued: int = 0
+    completed: int = 0
+    failed: int = 0
+    cancelled: int = 0
+    censored: int = 0
+    lost: int = 0
+    unsent: int = 0
+    """Offered by the schedule, yet never sent."""
+    offered: int = 0
+    """What the schedule asked for."""
+
+
+class PhaseFacts(msgspec.Struct, frozen=True, kw_only=True):
+    """One phase as it ran."""
+
+    phase: int
+    start_ns: int
+    end_ns: int
+    stop_ns: int = NONE
+    """No dispatch at or after this instant; NONE when a count bounded the phase."""
+    ledger: Ledger = msgspec.field(default_factory=Ledger)
+
+
+class WorkerFacts(msgspec.Struct, frozen=True, kw_only=True):
+    """One worker, by its index in the records."""
+
+    worker_index: int
+    service_id: str
+    host: str = ""
+    """Host or pod."""
+    started_ns: int = NONE
+    """When it truly began the measured phase."""
+    lost_reason: str = ""
+    """Not empty when the worker was lost."""
+    observations: dict[str, float] = {}
+    """Its self-observation, by name with unit (`loop_lag_max_ms`)."""
+
+
+class RunFacts(msgspec.Struct, frozen=True, kw_only=True):
+    """One run, save its records."""
+
+    benchmark_id: str
+    aiperf_version: str
+    plan: dict[str, Any]
+    """The public dump of the Plan: secrets masked, JSON types only."""
+    phases: list[PhaseFacts]
+    outcome: str = "completed"
+    """`completed`, `interrupted` or `aborted`."""
+    reason: str = ""
+    workers: list[WorkerFacts] = []
+    lost_services: list[str] = []
+    """Services that are no workers and were lost, each with its reason, as text for the user."""
+    records_lost_count: int = 0
+    """Requests of the measured phase that ended and whose record did not arrive."""
+    slices_lost_count: int = 0
+    deferred_bytes: int = 0
+    """Response bytes that had to wait on disk for their record processor."""
+    tokenizer: str = ""
+    """Name of the tokenizer in use."""
+    timestamp_source: str = ""
+    """`kernel`, `user` or `mixed`."""
+    warnings: list[str] = []
+    run_info: dict[str, Any] = {}
+    """What else belongs into `run_info`: sweep values, seed, command line."""
+    artifacts: list[str] = []
+    """Names of the files written beside the summary, for the console."""
+
+    def measured(self) -> PhaseFacts | None:
+        """The profiling phase; None if the run never came to it."""
+        return next((phase for phase in self.phases if phase.phase == Phase.PROFILING), None)
+
+    def section(self, name: str) -> dict[str, Any]:
+        """One section of the plan; empty if there is none."""
+        section = self.plan.get(name) or {}
+        return section if isinstance(section, dict) else {}
