@@ -19,6 +19,8 @@ class ExitCode(IntEnum):
     NOT_VALID = 5
     BUG = 70
     INTERRUPTED = 130
+    OUTPUT_CLOSED = 141
+    """Nobody read what was printed on (`aiperf … | head`): as for any program that SIGPIPE ends."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -57,12 +57,15 @@ def read_command_line(argv: Sequence[str]) -> CommandLine:
     """
     line = CommandLine()
     words = list(argv)
+    last = ""
     while words:
         word = words.pop(0)
         spelling, equals, text = word.partition("=")
         if not word.startswith("-") or word == "-":
-            line.problems.append(Problem(f"'{word}' belongs to no flag", hint="Put a value with spaces in quotes."))
-        elif spelling not in _SPELLINGS:
+            _refuse_stray(line, word, last)
+            continue
+        last = spelling
+        if spelling not in _SPELLINGS:
             _refuse(line, spelling)
             if words and not _looks_like_flag(words[0]):
                 words.pop(0)
@@ -82,6 +85,13 @@ def read_command_line(argv: Sequence[str]) -> CommandLine:
 def _looks_like_flag(word: str) -> bool:
     """Whether a word cannot be the value of the flag before it. Negative numbers can, and are judged as numbers."""
     return word.startswith("-") and word != "-" and not word[1:2].isdigit() and word[1:2] != "."
+
+
+def _refuse_stray(line: CommandLine, word: str, last: str) -> None:
+    """A word that no flag takes: often the rest of a value without quotes, and then of a secret's too."""
+    told = "a word" if last in FLAGS and FLAGS[last].field.confidential else f"'{word}'"
+    origin = f"after {last}" if last else ""
+    line.problems.append(Problem(f"{told} belongs to no flag", origin, "Put a value with spaces in quotes."))
 
 
 def _refuse(line: CommandLine, spelling: str) -> None:

@@ -199,8 +199,3 @@ _FIELD_BY_WORD: dict[str, PlanField] = {
     **FIELD_BY_NAME,
 }
 """Words under which a field may be sought."""
-
-
-def section_help(section: str) -> str:
-    """What a section is about, in its own words."""
-    return (Plan.model_fields[section].annotation.__doc__ or "").strip()

@@ -246,7 +246,7 @@ def _nested(values: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
 
 
 def _refusals(known: PlanField, value: Any, origin: str, complaints: list[ErrorDetails]) -> Iterator[Problem]:
-    """One problem for each thing wrong with the value, in the field's words. All arms of a union complain: one is heard."""
+    """One problem for each wrong member, in the field's words. All arms of a union complain: one is heard."""
     seen = set()
     for complaint in complaints:
         section, name, *place = complaint["loc"]

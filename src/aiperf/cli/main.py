@@ -1,0 +1,161 @@
+"""The `aiperf` command: which command runs, and what its end means to the shell.
+
+Owns: the table of commands, the outermost handlers, the exit code. Does not own: what the commands do.
+
+Each command is imported when it is asked for: `aiperf --help` answers at once, without numpy, pydantic or ZeroMQ.
+"""
+
+import io
+import os
+import select
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+from aiperf import __version__
+from aiperf.errors import AIPerfError, ExitCode, PlanError, Problem
+from aiperf.plan.spelling import did_you_mean
+
+HELP = ("--help", "-h")
+
+
+class Command(NamedTuple):
+    run: Callable[[Sequence[str]], int]
+    summary: str
+    hidden: bool = False
+    """Started by aiperf itself, not by people."""
+
+
+def profile(argv: Sequence[str]) -> int:
+    if any(word in HELP for word in argv):
+        from aiperf.cli.help import print_profile_help  # loads pydantic, but not what runs a benchmark
+
+        return print_profile_help()
+    from aiperf.cli.profile import run  # loads nearly everything there is
+
+    return run(argv)
+
+
+def mock_server(argv: Sequence[str]) -> int:
+    from aiperf.mock.command import run  # loads uvloop and httptools
+
+    return run(argv)
+
+
+def service(argv: Sequence[str]) -> int:
+    from aiperf.cli.service import run  # loads nearly everything there is
+
+    return run(argv)
+
+
+COMMANDS = {
+    "profile": Command(profile, "Measure an endpoint under load."),
+    "mock-server": Command(mock_server, "Serve an endpoint of known latency, to try aiperf on."),
+    "service": Command(service, "Host services of a run.", hidden=True),
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """The exit code of the command, after whatever went wrong was told on stderr."""
+    _never_fail_on_a_letter()
+    try:
+        code = _dispatch(sys.argv[1:] if argv is None else argv)
+        sys.stdout.flush()
+    except AIPerfError as error:
+        print(error_text(error), file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        print("aiperf: interrupted", file=sys.stderr)
+        return ExitCode.INTERRUPTED
+    except BrokenPipeError:
+        if not _stdout_has_no_reader():
+            return _tell_bug()
+        return ExitCode.OUTPUT_CLOSED
+    except Exception:  # noqa: BLE001 - the outermost edge: whatever comes here is a bug, and is told as one
+        return _tell_bug()
+    return code
+
+
+def _dispatch(words: Sequence[str]) -> int:
+    if not words:
+        print(help_text(), file=sys.stderr)
+        return ExitCode.USAGE
+    name, *rest = words
+    if name in HELP:
+        print(help_text())
+        return ExitCode.DONE
+    if name in ("--version", "-V"):
+        print(f"aiperf {__version__}")
+        return ExitCode.DONE
+    if name in COMMANDS:
+        return COMMANDS[name].run(rest)
+    if name.startswith("-"):
+        raise PlanError(Problem("a command comes first", name, f"Write aiperf profile {name} …"))
+    hint = did_you_mean(name, _shown_commands()) or f"Commands: {', '.join(_shown_commands())}."
+    raise PlanError(Problem("there is no such command", name, hint))
+
+
+def _shown_commands() -> list[str]:
+    return [name for name, command in COMMANDS.items() if not command.hidden]
+
+
+def help_text() -> str:
+    """What `aiperf --help` prints."""
+    width = max(map(len, _shown_commands()))
+    rows = [f"  {name:{width}}  {COMMANDS[name].summary}" for name in _shown_commands()]
+    return "\n".join(
+        [
+            "aiperf load-tests an OpenAI-compatible LLM endpoint and tells the truth about it.",
+            "",
+            "Usage: aiperf COMMAND [FLAGS]",
+            "",
+            "Commands:",
+            *rows,
+            "",
+            "aiperf COMMAND --help tells a command's flags. aiperf --version tells the version.",
+            "",
+            "A first benchmark:",
+            "  aiperf profile --model NAME --url localhost:8000 --streaming --concurrency 10",
+        ]
+    )
+
+
+def error_text(error: AIPerfError) -> str:
+    """The error as people read it: one line and its hint, or a list when there are several problems."""
+    if not isinstance(error, PlanError) or len(error.problems) == 1:
+        return f"aiperf: error: {error}"
+    problems = "\n".join(str(problem) for problem in error.problems).replace("\n", "\n  ")
+    return f"aiperf: error: {len(error.problems)} problems\n  {problems}"
+
+
+def _tell_bug() -> int:
+    traceback.print_exc()
+    print(
+        f"aiperf: this is a bug in aiperf {__version__}, not a fault of yours. Please report it to the project, with "
+        "the lines above and the command.",
+        file=sys.stderr,
+    )
+    return ExitCode.BUG
+
+
+def _stdout_has_no_reader() -> bool:
+    """Whether what is left to print has nowhere to go (`aiperf … | head`). If so, it is thrown away.
+
+    A broken pipe may also come from a socket that nobody looked after, and that is a bug.
+    """
+    descriptor = sys.stdout.fileno()
+    poll = select.poll()
+    poll.register(descriptor, 0)  # errors and hang-ups are told unasked
+    if not poll.poll(0):
+        return False
+    # Else the interpreter would try once more while it exits, and complain. Source: Python's note on SIGPIPE.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), descriptor)
+    return True
+
+
+def _never_fail_on_a_letter() -> None:
+    """A terminal that cannot show a letter shows a question mark instead."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
