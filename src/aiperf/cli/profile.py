@@ -18,13 +18,13 @@ from aiperf.cli.service import leave_for_services
 from aiperf.cli.service import run as run_service
 from aiperf.deploy.layouts import local_layout, worker_count
 from aiperf.deploy.local import MultiProcessServiceManager, private_work_dir
-from aiperf.deploy.machine import this_machine
 from aiperf.errors import ExitCode, InfrastructureError, PlanError, Problem
 from aiperf.plan.checks import is_sweep
 from aiperf.plan.plan import Plan
 from aiperf.report.console import print_summary
 from aiperf.schedule.phases import phases
 from aiperf.service.layout import Layout
+from aiperf.service.machine import this_machine
 from aiperf.ui.live import open_view
 from aiperf.wire.messages import RunFinished
 

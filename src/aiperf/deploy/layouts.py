@@ -9,11 +9,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from aiperf.clock import measure_anchor_ns
-from aiperf.deploy.machine import Machine
 from aiperf.errors import PlanError, Problem
 from aiperf.plan.plan import ServicesPlan
 from aiperf.schedule.phases import PhasePlan
 from aiperf.service.layout import SINGLETONS, Host, Layout, ServiceSeat, ServiceType
+from aiperf.service.machine import Machine, connections_max
 
 CONNECTIONS_PER_WORKER = 1_000
 """A worker carries far more; above this a second core shortens the queue of reads at busy moments."""
@@ -23,14 +23,6 @@ DATA_DIR = ".run"
 
 REQUEST_RATE_PER_WORKER = 5_000
 WORKERS_PER_RECORD_PROCESSOR = 4
-
-FILES_KEPT_BACK = 100
-"""Descriptors a worker needs besides its connections: sockets of the wire, log, dataset, and some slack."""
-
-
-def connections_max(machine: Machine) -> int:
-    """How many connections one worker can hold."""
-    return max(1, machine.open_files - FILES_KEPT_BACK)
 
 
 def worker_count(phases: Sequence[PhasePlan], services: ServicesPlan, machine: Machine) -> int:
@@ -64,9 +56,16 @@ def local_layout(
     if processors is None:
         processors = max(1, math.ceil(workers / WORKERS_PER_RECORD_PROCESSOR))
     seats = [ServiceSeat(f"{ServiceType.WORKER}-{n}", ServiceType.WORKER) for n in range(workers)]
-    seats += [ServiceSeat(f"{ServiceType.RECORD_PROCESSOR}-{n}", ServiceType.RECORD_PROCESSOR) for n in range(processors)]
+    seats += [
+        ServiceSeat(f"{ServiceType.RECORD_PROCESSOR}-{n}", ServiceType.RECORD_PROCESSOR) for n in range(processors)
+    ]
     control = Host("control", [ServiceSeat(kind.value, kind) for kind in SINGLETONS])
-    channels = ["control", "credits", "columns", *(f"records/{s.service_id}" for s in seats if "record" in s.service_id)]
+    channels = [
+        "control",
+        "credits",
+        "columns",
+        *(f"records/{s.service_id}" for s in seats if "record" in s.service_id),
+    ]
     return Layout(
         run_id=run_id,
         hosts=[control, *(Host(seat.service_id, [seat]) for seat in seats)],

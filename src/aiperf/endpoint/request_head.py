@@ -14,7 +14,14 @@ class RequestHead:
     __slots__ = ("_prefix",)
 
     def __init__(
-        self, *, path: str, host: str, headers: Mapping[str, str], api_key: str | None, streaming: bool, keep_alive: bool
+        self,
+        *,
+        path: str,
+        host: str,
+        headers: Mapping[str, str],
+        api_key: str | None,
+        streaming: bool,
+        keep_alive: bool,
     ) -> None:
         lines = {
             "Host": host,
@@ -34,6 +41,6 @@ class RequestHead:
             b"X-Request-ID: %s\r\nX-Correlation-ID: %s\r\nContent-Length: %d\r\n\r\n"
         )
 
-    def write(self, request_id: bytes, correlation_id: bytes, body_length: int) -> bytes:
+    def write(self, request_id: str, correlation_id: str, body_length: int) -> bytes:
         """The head, closed by the blank line."""
-        return self._prefix % (request_id, correlation_id, body_length)
+        return self._prefix % (request_id.encode(), correlation_id.encode(), body_length)

@@ -20,11 +20,11 @@ STORE_NAME = "dataset.store"
 
 
 class DatasetManager:
-    def __init__(self, *, seat: Seat, plan: Plan, seed: int, work_dir: Path) -> None:
+    def __init__(self, *, seat: Seat, plan: Plan, seed: int, data_dir: Path) -> None:
         self._seat = seat
         self._plan = plan
         self._seed = seed
-        self._store_path = work_dir / STORE_NAME
+        self._store_path = data_dir / STORE_NAME
 
     async def run(self) -> None:
         # In a thread, so that the other services of this process go on meanwhile.

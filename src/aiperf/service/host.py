@@ -10,34 +10,29 @@ import logging
 import os
 import signal
 import traceback
-from collections.abc import Coroutine
 from pathlib import Path
-from typing import Any
 
 import uvloop
 
-from aiperf.clock import Clock, RunClock
+from aiperf.clock import RunClock
 from aiperf.errors import AIPerfError, ExitCode
 from aiperf.plan.plan import Plan
-from aiperf.service.wiring import run_service
-from aiperf.service.layout import Host, Layout
-from aiperf.wire.ports import Wire
+from aiperf.service.layout import Layout
+from aiperf.service.machine import connections_max, this_machine
+from aiperf.service.wiring import Surroundings, run_service
 from aiperf.wire.zmq_wire import ZmqWire
 
 log = logging.getLogger(__name__)
 
 
-async def host_services(host: Host, layout: Layout, plan: Plan, wire: Wire, clock: Clock) -> None:
+async def host_services(around: Surroundings) -> None:
     """Runs the host's services until every one has returned, or one has failed.
 
-    Raises: whatever made the first of them fail.
+    Raises: ExceptionGroup of what made services fail; the others of the host are cancelled then.
     """
-    services: list[Coroutine[Any, Any, None]] = [
-        run_service(seat, host.host_id, layout, plan, wire, clock) for seat in host.services
-    ]
     async with asyncio.TaskGroup() as group:
-        for seat, service in zip(host.services, services, strict=True):
-            group.create_task(service, name=seat.service_id)
+        for service in around.host.services:
+            group.create_task(run_service(service, around), name=service.service_id)
 
 
 def run_host(host_id: str, layout: Layout, plan: Plan, parent_pipe: int = -1) -> int:
@@ -59,7 +54,8 @@ def run_host(host_id: str, layout: Layout, plan: Plan, parent_pipe: int = -1) ->
             loop.add_reader(parent_pipe, task.cancel)
         wire = ZmqWire()
         try:
-            await host_services(host, layout, plan, wire, RunClock(layout.anchor_ns))
+            clock = RunClock(layout.anchor_ns)
+            await host_services(Surroundings(host, layout, plan, wire, clock, connections_max(this_machine())))
         finally:
             if parent_pipe >= 0:
                 loop.remove_reader(parent_pipe)

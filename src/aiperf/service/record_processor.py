@@ -14,7 +14,7 @@ from aiperf.clock import Clock
 from aiperf.record.assembly import Assembled, RecordAssembler
 from aiperf.record.slices import read_slice
 from aiperf.service.column_messages import ColumnHeader, encode_columns
-from aiperf.service.shard_outlet import ShardOutlet
+from aiperf.service.shard_outlet import ShardOutlet, by_phase
 from aiperf.wire.bus import Seat
 from aiperf.wire.messages import Configure, Exit, FinishRecords, RecordsFinished, ServiceLost, ServiceReady
 from aiperf.wire.ports import Port
@@ -106,7 +106,7 @@ class RecordProcessor:
         assembled = self._assembler.take()
         if assembled is None:
             return
-        for phase, part in assembled.by_phase():
+        for phase, part in by_phase(assembled):
             await self._send_columns(phase, part)
 
     async def _send_columns(self, phase: int, assembled: Assembled) -> None:
@@ -135,7 +135,6 @@ class RecordProcessor:
             batch_count=self._batch_count,
             record_count=self._record_count,
             lost_slice_count=self._assembler.lost_slice_count + missing,
-            deferred_count=0,
             shard_path=self._shards.close(),
         )
         self._seat.send(finished)

@@ -103,7 +103,8 @@ class RunLifecycle:
         self._slice_counts: dict[str, dict[str, int]] = {}
         self._observations: dict[str, dict[str, float]] = {}
         self._batch_counts: dict[str, int] = {}
-        self._shards: list[str] = []
+        self._lost_slices = 0
+        self._shards: dict[str, str] = {}
 
     def handle(self, message: AnyMessage, now_ns: int) -> list[Tell]:
         """What to send, now that `message` has come."""
@@ -123,7 +124,9 @@ class RunLifecycle:
             case ServiceFailed():
                 return self._fail(ExitCode(message.exit_code), f"{message.service_id}: {message.reason}")
             case HostLost():
-                seats = [seat for host in self._layout.hosts if host.host_id == message.host_id for seat in host.services]
+                seats = [
+                    seat for host in self._layout.hosts if host.host_id == message.host_id for seat in host.services
+                ]
                 lost = [self._lose(ServiceLost(seat.service_id, message.reason), now_ns) for seat in seats]
                 return [tell for tells in lost for tell in tells]
             case ServiceLost():
@@ -137,8 +140,9 @@ class RunLifecycle:
                 return self._process_when_flushed()
             case RecordsFinished():
                 self._batch_counts[message.service_id] = message.batch_count
+                self._lost_slices += message.lost_slice_count
                 if message.shard_path:
-                    self._shards.append(message.shard_path)
+                    self._shards[message.service_id] = message.shard_path
                 self._awaited.discard(message.service_id)
                 return self._export_when_processed()
             case ResultsExported():
@@ -168,7 +172,7 @@ class RunLifecycle:
             dataset_path=self._dataset.path,
             workers=self._ids(ServiceType.WORKER),
             record_processors=self._ids(ServiceType.RECORD_PROCESSOR),
-            addresses={},
+            tokenizer_source=self._dataset.tokenizer_source,
         )
         told = self._ids(
             ServiceType.TIMING_MANAGER, ServiceType.RECORDS_MANAGER, ServiceType.RECORD_PROCESSOR, ServiceType.WORKER
@@ -239,7 +243,8 @@ class RunLifecycle:
             reason=self._reason,
             lost_services=self._lost,
             worker_observations=self._observations,
-            token_source=self._dataset.token_source if self._dataset else "",
+            lost_slice_count=self._lost_slices,
+            tokenizer=self._dataset.tokenizer_source if self._dataset else "",
             warnings=self.notices,
         )
         return [Tell(ServiceType.RECORDS_MANAGER, export)]
@@ -304,7 +309,10 @@ class RunLifecycle:
         tells = [
             Tell(service_id, lost)
             for service_id in self._ids(
-                ServiceType.TIMING_MANAGER, ServiceType.RECORDS_MANAGER, ServiceType.RECORD_PROCESSOR, ServiceType.WORKER
+                ServiceType.TIMING_MANAGER,
+                ServiceType.RECORDS_MANAGER,
+                ServiceType.RECORD_PROCESSOR,
+                ServiceType.WORKER,
             )
         ]
         if not self._ids(kind):

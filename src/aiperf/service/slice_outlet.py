@@ -75,14 +75,14 @@ class SpillFile:
 class SliceOutlet:
     """Takes what the client sees (`on_head`, `on_read`, `on_end`) and lets it leave in slices."""
 
-    def __init__(self, worker_index: int, name: str, connect: Callable[[str], Port], work_dir: Path) -> None:
+    def __init__(self, worker_index: int, name: str, connect: Callable[[str], Port], data_dir: Path) -> None:
         self._writer = SliceWriter(worker_index)
         self._worker_index = worker_index
         self._connect = connect
         self._processors: list[str] = []
         self._processor = ""
         self._port: Port | None = None
-        self._spill = SpillFile(work_dir / f"{name}.spill")
+        self._spill = SpillFile(data_dir / f"{name}.spill")
         self._earlier_counts: dict[str, int] = {}
         self.on_head = self._writer.on_head
         self.on_read = self._writer.on_read

@@ -5,6 +5,7 @@ credit goes where and when (the scheduler), firing them (the workers).
 """
 
 import asyncio
+import dataclasses
 import logging
 from collections.abc import Mapping
 
@@ -162,7 +163,8 @@ class TimingManager:
 
     def _status(self) -> LoadStatus:
         assert self._scheduler is not None
-        phase, ledger = self._phases[self._start.phase], self._scheduler.ledger
+        phase = self._phases[self._start.phase]
+        ledger = self._scheduler.ledger(self._clock.now_ns())
         done = ledger.completed + ledger.failed + ledger.cancelled + ledger.censored + ledger.lost
         return LoadStatus(
             phase=phase.phase,
@@ -202,7 +204,7 @@ class TimingManager:
     def _finish(self, action: FinishPhase) -> None:
         self._seat.send(self._status(), to=self._records_manager)
         self._scheduler = None
-        counts = {name: int(value) for name, value in action.ledger.counts().items()}
+        counts = dataclasses.asdict(action.ledger)
         log.info("phase %d accounted for: %s", self._start.phase, counts)
         self._seat.send(PhaseFinished(self._start.phase, self._start.start_ns, self._clock.now_ns(), counts))
 

@@ -19,8 +19,9 @@ from aiperf.dataset.sampling import Sampler
 from aiperf.dataset.store import Store
 from aiperf.endpoint.exchange import Exchange, Outcome, Sink
 from aiperf.endpoint.request_head import RequestHead
-from aiperf.record.request_id import x_request_id
+from aiperf.record.request_id import x_correlation_id, x_request_id
 from aiperf.schedule.dispatcher import Dispatcher
+from aiperf.schedule.phases import PROFILING
 from aiperf.service.slice_outlet import SliceOutlet
 from aiperf.units import NS_PER_MS, NS_PER_S
 from aiperf.wire.bus import Seat
@@ -75,8 +76,10 @@ class Timer(Protocol):
 class _Phase:
     """What the worker keeps of the phase that runs."""
 
-    def __init__(self, phase: int, cut_ns: int) -> None:
+    def __init__(self, phase: int, cut_ns: int, run_id: str) -> None:
         self.phase = phase
+        # Warm-up has credits of its own, so its requests need ids of their own.
+        self.ids_of = run_id if phase == PROFILING else f"{run_id}/warm-up"
         self.cut_ns = cut_ns
         self.stopped = False
         self.drained = False
@@ -104,7 +107,7 @@ class Worker:
         clock: Clock,
         make_client: Callable[[Sink], Client],
         make_timer: Callable[[Callable[[], None]], Timer],
-        work_dir: Path,
+        data_dir: Path,
     ) -> None:
         self._seat = seat
         self._index = index
@@ -116,7 +119,7 @@ class Worker:
         self._clock = clock
         self._slots_max = slots_max
         self._dispatcher = Dispatcher(slots_max)
-        self._outlet = SliceOutlet(index, seat.name, connect_records, work_dir)
+        self._outlet = SliceOutlet(index, seat.name, connect_records, data_dir)
         self._client = make_client(self)
         self._timer = make_timer(self._pump)
         self._handle = 0
@@ -133,7 +136,9 @@ class Worker:
     async def run(self) -> None:
         self._loop = asyncio.get_running_loop()
         self._client.attach(self._loop)
-        tasks = [asyncio.create_task(work) for work in (self._take_orders(), self._take_credits(), self._flush_slices())]
+        tasks = [
+            asyncio.create_task(work) for work in (self._take_orders(), self._take_credits(), self._flush_slices())
+        ]
         try:
             done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
             for task in done:
@@ -185,7 +190,7 @@ class Worker:
             message = decode(payload)
             match message:
                 case PreparePhase():
-                    self._phase = _Phase(message.phase, message.cut_ns)
+                    self._phase = _Phase(message.phase, message.cut_ns, self._run_id)
                     self._freed_ns.clear()
                     self._dispatcher.prepare(message.slots, message.start_ns, message.stop_ns, message.cut_ns)
                     self._await_cut(self._phase)
@@ -289,7 +294,7 @@ class Worker:
         assert self._phase is not None
         entry = self._sampler.entry_index(credit)
         body = self._store.body(entry)
-        request_id = x_request_id(self._run_id, self._phase.phase, credit, 0)
+        ids_of = self._phase.ids_of
         heads = self._heads
         url_index = credit % len(heads)
         handle = self._handle = self._handle + 1
@@ -307,7 +312,9 @@ class Worker:
                 due_ns=due_ns,
                 dispatched_ns=now_ns,
                 rearm_delay_ns=rearm_delay_ns,
-                head=heads[url_index].write(request_id, request_id, len(body)),
+                head=heads[url_index].write(
+                    x_request_id(ids_of, credit, 0), x_correlation_id(ids_of, credit), len(body)
+                ),
                 body=body,
             )
         )

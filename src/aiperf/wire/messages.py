@@ -27,8 +27,6 @@ class Registered(Message):
     service_type: str
     pid: int
     host_id: str
-    addresses: dict[str, str] = {}
-    """Addresses this service has bound, by channel name."""
 
 
 class ServiceReady(Message):
@@ -74,8 +72,8 @@ class DatasetReady(Message):
 
     path: str
     entry_count: int
-    token_source: str
-    """Name of the tokenizer in use, for the report."""
+    tokenizer_source: str
+    """Opens the tokenizer in use again, without the network; also its name for the report."""
     warnings: list[str] = []
 
 
@@ -86,8 +84,8 @@ class Configure(Message):
     workers: list[str]
     """Service ids; the position is the worker's index in records."""
     record_processors: list[str]
-    addresses: dict[str, str]
-    """Address of each channel endpoint: `credits`, `columns`, `records/<service id>`."""
+    tokenizer_source: str
+    """Opens the tokenizer in use again, without the network."""
 
 
 class StartPhase(Message):
@@ -143,7 +141,6 @@ class RecordsFinished(Message):
     batch_count: int
     record_count: int
     lost_slice_count: int
-    deferred_count: int
     shard_path: str = ""
 
 
@@ -152,14 +149,16 @@ class ExportResults(Message):
 
     batch_counts: dict[str, int]
     """Batches to expect, by record processor."""
-    shard_paths: list[str]
+    shard_paths: dict[str, str]
+    """Request lines, by record processor."""
     phases: list[PhaseFinished]
     outcome: str
     """`completed`, `interrupted` or `aborted`."""
     reason: str
     lost_services: list[ServiceLost]
     worker_observations: dict[str, dict[str, float]] = {}
-    token_source: str = ""
+    lost_slice_count: int = 0
+    tokenizer: str = ""
     warnings: list[str] = []
 
 

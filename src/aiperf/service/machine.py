@@ -1,6 +1,7 @@
 """What this machine gives to this process: CPUs and open files, as limited by affinity, cgroup and ulimit.
 
-Owns: reading those limits. Does not own: what to make of them (`layouts`).
+Owns: reading those limits. Does not own: how many services that
+makes (`aiperf.deploy.layouts`).
 """
 
 import math
@@ -8,6 +9,10 @@ import os
 import resource
 from dataclasses import dataclass
 from pathlib import Path
+
+
+FILES_KEPT_BACK = 100
+"""Descriptors a worker needs besides its connections: sockets of the wire, log, dataset, and some slack."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +36,14 @@ def this_machine() -> Machine:
     return Machine(max(1, min(cpus, math.ceil(quota)) if quota is not None else cpus), files)
 
 
-def _cgroup_cpu_quota(root: Path = Path("/sys/fs/cgroup"), membership: Path = Path("/proc/self/cgroup")) -> float | None:
+def connections_max(machine: Machine) -> int:
+    """How many connections one process can hold."""
+    return max(1, machine.open_files - FILES_KEPT_BACK)
+
+
+def _cgroup_cpu_quota(
+    root: Path = Path("/sys/fs/cgroup"), membership: Path = Path("/proc/self/cgroup")
+) -> float | None:
     """CPUs that this process's cgroup may use, None without a limit.
 
     Source: Linux Documentation/admin-guide/cgroup-v2.rst (`cpu.max`), cgroup-v1 `cpu.cfs_quota_us`.

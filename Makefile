@@ -1,0 +1,50 @@
+# One word per task. Everything lives in .venv; nothing outside the checkout is touched.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+DEV_STAMP := $(VENV)/.dev-installed
+
+.PHONY: demo test check format docs bench clean
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "aiperf needs Python 3.11 or newer; call: make PYTHON=python3.12")'
+	$(PYTHON) -m venv $(VENV)
+
+$(STAMP): $(BIN)/python pyproject.toml
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .
+	@touch $@
+
+$(DEV_STAMP): $(STAMP) dev-requirements.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --requirement dev-requirements.txt
+	@touch $@
+
+demo: $(STAMP)  ## install, start the built-in server, run a benchmark against it, show the results
+	$(BIN)/python examples/demo.py
+
+test: $(DEV_STAMP)  ## all tests that need no cluster
+	$(BIN)/python -m pytest tests/unit tests/service --numprocesses 2 --quiet
+	$(BIN)/python -m pytest tests/system tests/truth --quiet
+
+check: $(DEV_STAMP)  ## style, types, layers, generated pages
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python -m aiperf.plan.reference --check
+	$(BIN)/python -m aiperf.metrics.reference docs/metrics.md --check
+
+docs: $(DEV_STAMP)  ## writes the generated pages anew
+	$(BIN)/python -m aiperf.plan.reference
+	$(BIN)/python -m aiperf.metrics.reference docs/metrics.md
+
+format: $(DEV_STAMP)
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(DEV_STAMP)  ## the figures of benchmarks/README.md
+	$(BIN)/python benchmarks/run_all.py
+
+clean:
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis dist

@@ -1,0 +1,169 @@
+"""The records manager: merges what record processors send, tells how the run goes, writes the results at its end.
+
+Owns: the merged partial result of each phase and the batch account. Does not own: statistics (`aiperf.metrics`), files
+(`aiperf.report`), the order in which results are written (`result_export`).
+"""
+
+import asyncio
+import logging
+from collections import defaultdict, deque
+
+import numpy as np
+import numpy.typing as npt
+
+from aiperf.clock import Clock
+from aiperf.endpoint.exchange import ErrorKind
+from aiperf.metrics.failures import Failure
+from aiperf.metrics.partial import Partial
+from aiperf.plan.plan import Plan
+from aiperf.record.facts import Phase
+from aiperf.service.column_messages import decode_columns
+from aiperf.service.layout import Layout
+from aiperf.service.result_export import export_results
+from aiperf.units import NS_PER_S
+from aiperf.wire.bus import Seat
+from aiperf.wire.messages import (
+    Configure,
+    Exit,
+    ExportResults,
+    LoadStatus,
+    Progress,
+    ServiceLost,
+    ServiceReady,
+    StartPhase,
+)
+from aiperf.wire.ports import Port
+
+log = logging.getLogger(__name__)
+
+RATE_WINDOW_S = 5.0
+"""The live rates are those of the last seconds."""
+
+SILENCE_BEFORE_GIVING_UP_S = 5.0
+"""At the end of a run: how long to wait for batches that were announced and do not come."""
+
+
+class RecordsManager:
+    """`run()` returns when it is told to exit."""
+
+    def __init__(self, *, seat: Seat, columns: Port, layout: Layout, plan: Plan, clock: Clock) -> None:
+        self._seat = seat
+        self._columns = columns
+        self._layout = layout
+        self._plan = plan
+        self._clock = clock
+        self._partials = {phase.value: Partial.empty() for phase in Phase}
+        self._starts_ns: dict[int, int] = {}
+        self._ends_ns: dict[str, list[npt.NDArray[np.int64]]] = defaultdict(list)
+        """When the requests of each line of a record processor's shard ended, in the order of lines."""
+        self._batch_counts: dict[str, int] = defaultdict(int)
+        self._batch_arrived = asyncio.Event()
+        self._lost: set[str] = set()
+        self._recent: deque[tuple[int, int, int]] = deque()
+        self._exporting: asyncio.Task[None] | None = None
+
+    async def run(self) -> None:
+        merging = asyncio.create_task(self._merge_columns())
+        orders = asyncio.create_task(self._take_orders())
+        try:
+            done, _ = await asyncio.wait((merging, orders), return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                task.result()
+        finally:
+            for task in (merging, orders, self._exporting):
+                if task is not None:
+                    task.cancel()
+
+    async def _take_orders(self) -> None:
+        while True:
+            _, message = await self._seat.receive()
+            match message:
+                case Configure():
+                    self._seat.send(ServiceReady(self._seat.name))
+                case StartPhase():
+                    self._starts_ns[message.phase] = message.start_ns
+                    self._recent.clear()
+                case LoadStatus():
+                    self._seat.send(self._progress(message))
+                case ServiceLost():
+                    self._lost.add(message.service_id)
+                    self._batch_arrived.set()
+                case ExportResults():
+                    self._exporting = asyncio.create_task(self._export(message))
+                case Exit():
+                    return
+            if self._exporting is not None and self._exporting.done():
+                self._exporting.result()
+
+    async def _merge_columns(self) -> None:
+        while True:
+            _, frames = await self._columns.receive()
+            header, partial = decode_columns(frames)
+            self._batch_counts[header.record_processor] += 1
+            self._partials[header.phase].merge(partial)
+            if header.phase == Phase.PROFILING and partial.arrivals is not None:
+                self._ends_ns[header.record_processor].append(partial.arrivals.table[0].copy())
+            self._batch_arrived.set()
+            await asyncio.sleep(0)
+
+    # The live view
+
+    def _progress(self, status: LoadStatus) -> Progress:
+        partial, now_ns = self._partials[status.phase], self._clock.now_ns()
+        totals = partial.totals
+        request_rate, token_rate = self._rates(now_ns, totals.completed_count, totals.osl_tokens)
+        return Progress(
+            phase=status.phase,
+            state="draining" if status.draining else Phase(status.phase).name.lower(),
+            elapsed_s=max(0, now_ns - status.start_ns) / NS_PER_S,
+            sent_count=status.issued_count,
+            completed_count=totals.completed_count,
+            failed_count=totals.failed_count,
+            in_flight_count=status.in_flight_count,
+            offered_count=status.offered_count,
+            expected_count=status.expected_count,
+            expected_s=status.expected_s,
+            request_rate=request_rate,
+            output_token_rate=token_rate,
+            statistics=partial.live_statistics(),
+            errors=_counts_by_name(partial.failures.most_frequent()),
+        )
+
+    def _rates(self, now_ns: int, completed: int, tokens: int) -> tuple[float, float]:
+        """Completed requests and output tokens per second over the last `RATE_WINDOW_S`."""
+        self._recent.append((now_ns, completed, tokens))
+        while now_ns - self._recent[0][0] > RATE_WINDOW_S * NS_PER_S and len(self._recent) > 2:
+            self._recent.popleft()
+        then_ns, completed_then, tokens_then = self._recent[0]
+        seconds = (now_ns - then_ns) / NS_PER_S
+        if seconds <= 0:
+            return 0.0, 0.0
+        return (completed - completed_then) / seconds, (tokens - tokens_then) / seconds
+
+    # The end
+
+    async def _export(self, order: ExportResults) -> None:
+        while any(self._batch_counts[name] < count for name, count in order.batch_counts.items()):
+            self._batch_arrived.clear()
+            try:
+                await asyncio.wait_for(self._batch_arrived.wait(), SILENCE_BEFORE_GIVING_UP_S)
+            except TimeoutError:
+                log.error("announced batches did not come: expected %s, got %s", order.batch_counts, self._batch_counts)
+                break
+        ends_ns = {
+            name: np.concatenate(self._ends_ns[name]) if self._ends_ns[name] else np.empty(0, np.int64)
+            for name in order.shard_paths
+        }
+        # In a thread: writing may take long, and heartbeats go on meanwhile.
+        exported = await asyncio.to_thread(
+            export_results, order, self._partials[Phase.PROFILING], ends_ns, self._layout, self._plan
+        )
+        self._seat.send(exported)
+
+
+def _counts_by_name(failures: list[Failure]) -> dict[str, int]:
+    counts: dict[str, int] = {}
+    for failure in failures:
+        name = f"{failure.name} {failure.http_status}" if failure.kind == ErrorKind.HTTP_STATUS else failure.name
+        counts[name] = counts.get(name, 0) + failure.count
+    return counts

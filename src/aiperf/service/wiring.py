@@ -1,0 +1,218 @@
+"""What each service needs, put together: from a seat in the layout to a running service.
+
+Owns: construction. One function per service type; what a service needs is its constructor's signature. Does not own:
+what any service does.
+"""
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from aiperf.clock import Clock, RunClock
+from aiperf.dataset.store import Store
+from aiperf.dataset.tokens import open_tokenizer
+from aiperf.endpoint.client import ClientSettings, HttpClient
+from aiperf.endpoint.dialects import DIALECTS
+from aiperf.endpoint.exchange import Sink
+from aiperf.endpoint.request_head import RequestHead
+from aiperf.endpoint.target import Target
+from aiperf.endpoint.timer import DueTimer
+from aiperf.plan.plan import Plan
+from aiperf.record.assembly import RecordAssembler
+from aiperf.schedule.phases import phases
+from aiperf.service.dataset_manager import DatasetManager
+from aiperf.service.layout import Host, Layout, ServiceSeat, ServiceType
+from aiperf.service.membership import keep_in_touch, register
+from aiperf.service.record_processor import RecordProcessor
+from aiperf.service.records_manager import RecordsManager
+from aiperf.service.run_lifecycle import RunLifecycle
+from aiperf.service.shard_outlet import ShardOutlet
+from aiperf.service.slice_outlet import records_channel
+from aiperf.service.system_controller import SystemController
+from aiperf.service.timing_manager import TimingManager
+from aiperf.service.worker import Client, Timer, Worker
+from aiperf.service.worker_manager import WorkerManager
+from aiperf.wire.bus import OPERATOR, Hub, Seat
+from aiperf.wire.messages import Configure
+from aiperf.wire.ports import Pattern, Port, Wire
+
+MakeClient = Callable[[Sink], Client]
+MakeTimer = Callable[[Callable[[], None]], Timer]
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """Where a service lives: all it may need beside its own seat."""
+
+    host: Host
+    layout: Layout
+    plan: Plan
+    wire: Wire
+    clock: Clock
+    connections_max: int
+    make_client: MakeClient | None = None
+    """Tests in virtual time give a client of their own; None: the HTTP timing client."""
+    make_timer: MakeTimer | None = None
+
+    def bind(self, channel: str, pattern: Pattern) -> Port:
+        return self.wire.bind(pattern, *self.layout.addresses[channel])
+
+    def connect(self, channel: str, pattern: Pattern, name: str) -> Port:
+        return self.wire.connect(pattern, self.layout.address(channel, self.host.host_id), name)
+
+
+async def run_service(service: ServiceSeat, around: Surroundings) -> None:
+    """Runs one service until it is told to exit. Raises: whatever makes it fail."""
+    if service.service_type is ServiceType.SYSTEM_CONTROLLER:
+        await _system_controller(around).run()
+        return
+    seat = Seat(around.connect("control", Pattern.DIALOGUE, service.service_id), service.service_id)
+    running, health = _MAKERS[service.service_type](service, seat, around)
+    register(seat, service, around.host.host_id)
+    beating = asyncio.create_task(keep_in_touch(seat, around.clock, health))
+    try:
+        await running
+    finally:
+        beating.cancel()
+
+
+Made = tuple[Coroutine[Any, Any, None], Callable[[], dict[str, float]]]
+
+
+def _system_controller(around: Surroundings) -> SystemController:
+    clock = around.clock
+    schedule = phases(around.plan, around.layout.random_seed)
+    return SystemController(
+        hub=Hub(around.bind("control", Pattern.DIALOGUE)),
+        lifecycle=RunLifecycle(around.layout, schedule, operator=OPERATOR, started_ns=clock.now_ns()),
+        clock=clock,
+    )
+
+
+def _worker_manager(_: ServiceSeat, seat: Seat, around: Surroundings) -> Made:
+    return WorkerManager(seat=seat, clock=around.clock).run(), dict
+
+
+def _dataset_manager(_: ServiceSeat, seat: Seat, around: Surroundings) -> Made:
+    layout = around.layout
+    manager = DatasetManager(seat=seat, plan=around.plan, seed=layout.random_seed, data_dir=Path(layout.data_dir))
+    return manager.run(), dict
+
+
+def _timing_manager(_: ServiceSeat, seat: Seat, around: Surroundings) -> Made:
+    manager = TimingManager(
+        seat=seat,
+        credits=around.bind("credits", Pattern.DIALOGUE),
+        phases={phase.phase: phase for phase in phases(around.plan, around.layout.random_seed)},
+        clock=around.clock,
+        records_manager=ServiceType.RECORDS_MANAGER,
+    )
+    return manager.run(), dict
+
+
+def _records_manager(_: ServiceSeat, seat: Seat, around: Surroundings) -> Made:
+    manager = RecordsManager(
+        seat=seat,
+        columns=around.bind("columns", Pattern.FUNNEL),
+        layout=around.layout,
+        plan=around.plan,
+        clock=around.clock,
+    )
+    return manager.run(), dict
+
+
+def _record_processor(service: ServiceSeat, seat: Seat, around: Surroundings) -> Made:
+    plan, layout = around.plan, around.layout
+
+    def make_assembler(configure: Configure) -> RecordAssembler:
+        store = Store.open(Path(configure.dataset_path))
+        return RecordAssembler(
+            dialect=DIALECTS[plan.endpoint.endpoint_type],
+            streaming=plan.endpoint.streaming,
+            entry_tokens=lambda entry: (store.isl_tokens(entry), store.requested_osl(entry)),
+            count_tokens=lambda texts: open_tokenizer(configure.tokenizer_source).count(texts),
+            token_policy=_token_policy(plan),
+            keep_chunks=plan.results.export_level == "raw",
+        )
+
+    processor = RecordProcessor(
+        seat=seat,
+        slices=around.bind(f"records/{service.service_id}", Pattern.FUNNEL),
+        columns=around.connect("columns", Pattern.FUNNEL, service.service_id),
+        clock=around.clock,
+        make_assembler=make_assembler,
+        make_shards=lambda configure: ShardOutlet(service.service_id, layout, plan, configure),
+    )
+    return processor.run(), dict
+
+
+def _token_policy(plan: Plan) -> str:
+    """Who counts output tokens: `--use-server-token-count` and `--tokenizer` force one, else the server is preferred."""
+    if plan.endpoint.use_server_token_count:
+        return "server"
+    return "tokenizer" if plan.tokenizer.tokenizer is not None else "prefer-server"
+
+
+def _worker(service: ServiceSeat, seat: Seat, around: Surroundings) -> Made:
+    plan, layout = around.plan, around.layout
+    endpoint = plan.endpoint
+    path = endpoint.endpoint_path or DIALECTS[endpoint.endpoint_type].path
+    targets = [
+        Target.from_url(url, path, ca_file=endpoint.ca_file, insecure=endpoint.insecure) for url in endpoint.urls
+    ]
+
+    def make_client(sink: Sink) -> Client:
+        assert isinstance(around.clock, RunClock)
+        settings = ClientSettings(
+            timestamps=plan.services.timestamps,
+            selector=plan.services.selector,
+            request_timeout_s=endpoint.request_timeout_s,
+            reuse=endpoint.connection_reuse,
+            keep_response_heads=plan.results.export_level == "raw",
+        )
+        return HttpClient(clock=around.clock, sink=sink, targets=targets, settings=settings)
+
+    def make_timer(callback: Callable[[], None]) -> Timer:
+        assert isinstance(around.clock, RunClock)
+        return DueTimer(asyncio.get_running_loop(), around.clock, callback)
+
+    def head(target: Target) -> RequestHead:
+        return RequestHead(
+            path=target.path,
+            host=target.host_header,
+            headers=endpoint.headers,
+            api_key=endpoint.api_key.get_secret_value() if endpoint.api_key else None,
+            streaming=endpoint.streaming,
+            keep_alive=endpoint.connection_reuse != "never",
+        )
+
+    worker = Worker(
+        seat=seat,
+        index=[other.service_id for other in layout.services(ServiceType.WORKER)].index(service.service_id),
+        run_id=layout.run_id,
+        seed=layout.random_seed,
+        sampling=plan.input.sampling or "sequential",
+        heads=[head(target) for target in targets],
+        credits=around.connect("credits", Pattern.DIALOGUE, service.service_id),
+        connect_records=records_channel(
+            around.wire, lambda channel: layout.address(channel, around.host.host_id), service.service_id
+        ),
+        slots_max=around.connections_max,
+        clock=around.clock,
+        make_client=around.make_client or make_client,
+        make_timer=around.make_timer or make_timer,
+        data_dir=Path(layout.data_dir),
+    )
+    return worker.run(), worker.health
+
+
+_MAKERS: dict[ServiceType, Callable[[ServiceSeat, Seat, Surroundings], Made]] = {
+    ServiceType.WORKER_MANAGER: _worker_manager,
+    ServiceType.DATASET_MANAGER: _dataset_manager,
+    ServiceType.TIMING_MANAGER: _timing_manager,
+    ServiceType.RECORDS_MANAGER: _records_manager,
+    ServiceType.RECORD_PROCESSOR: _record_processor,
+    ServiceType.WORKER: _worker,
+}
