@@ -1,0 +1,584 @@
+"""The HTTP timing client: sends requests when told to and says when each byte of the answer reached this host.
+
+Owns: the life of every exchange from `submit` to `on_end`, the reading and stamping of open connections, reuse, retry,
+timeouts, cuts. Does not own: how connections are made (`dialer`), framing (`framing`), when a request is due (the
+worker), what the bytes mean (the dialects). Exchanges in; exchanges filled in, and body bytes with their interval, out.
+
+Theory of operation
+-------------------
+Single-threaded, without tasks, futures or callbacks per request. All sockets are in one selector. Its descriptor is
+watched by the event loop that runs everything else; when it is readable, `drain` takes one bounded batch of ready
+sockets and reads each of them once. Every state change happens in `submit`, `drain`, `tick` or `cancel`.
+
+*One read* is one `recvmsg` of up to 64 KiB. It brings the bytes and, in a control message, the kernel's arrival stamp
+of the last of them. So a client that is late in reading does not make the response late. What it does lose is which
+part of the bytes came earlier; that is stated as an interval:
+
+- Upper end, `stamp_ns`: the kernel's stamp; without one, the clock after the read.
+- Lower end, `after_ns`: the clock *before* the latest earlier read that emptied the socket. A read that returns less
+  than was asked for has emptied it, so all that a later read brings was received after that instant. A read that fills
+  the buffer proves nothing and leaves the bound where it was. Before the first read, the bound is `sent_ns`.
+- A packet is stamped when it reaches the host and becomes readable when the TCP stack has processed it, later under
+  load. So a stamp may lie before the bound; then the only thing known is that it is later than the previous stamp.
+
+Hence for every connection `sent_ns ≤ after_ns ≤ stamp_ns ≤ now`, and stamps never decrease (`stamps.placed_ns`).
+
+*The request* goes out in one `send` on an open, handshaken connection; `sent_ns` is the clock just before it. (A clock
+read after it would be useless: the loopback delivers within the call, and the sender may be preempted in it.) What the
+socket does not take follows when it is writable.
+
+*An exchange* waits for a connection (in its pool, then bound to one being made), is on an open one, or has ended:
+`_in_flight` holds the first two kinds, in the order of submission, which is the order of their deadlines. It ends in
+`_end` and nowhere else, and `on_end` is called there, last of all: the sink may submit, cancel or close from it.
+`submit` itself never ends an exchange, so a sink that submits from `on_end` does not recurse.
+
+*Descriptors* are closed at the end of the batch: a number freed within it could be given to a new socket and meet the
+old one's event.
+"""
+
+import socket
+import ssl
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from time import monotonic_ns
+from typing import TYPE_CHECKING, Literal
+
+from aiperf.clock import RunClock
+from aiperf.endpoint import stamps
+from aiperf.endpoint.connection import Connection, Stage
+from aiperf.endpoint.counters import ClientCounters
+from aiperf.endpoint.dialer import Dialer
+from aiperf.endpoint.exchange import ErrorKind, Exchange, Outcome, Sink
+from aiperf.endpoint.failures import Failure, broken_connection, closed_early, tls_failure
+from aiperf.endpoint.framing import Framing, FramingError
+from aiperf.endpoint.pool import Pool
+from aiperf.endpoint.selector import WRITABLE, make_selector
+from aiperf.endpoint.settings import ClientSettings
+from aiperf.endpoint.stamps import read_timespec
+from aiperf.endpoint.target import Target
+from aiperf.endpoint.tls import TlsBuffers
+from aiperf.endpoint.wall_clock import WallClockWatch
+from aiperf.errors import InfrastructureError
+from aiperf.units import NS_PER_S, ns_from_s
+
+if TYPE_CHECKING:
+    import asyncio
+
+READ_BYTES = 65536
+TICK_INTERVAL_S = 0.05
+"""How often deadlines are looked at: the granularity of timeouts."""
+POLL_INTERVAL_S = 0.001
+"""How often a selector without a descriptor of its own is asked."""
+RESPONSE_HEAD_BYTES_MAX = 16 << 10
+"""Of a response head that is kept."""
+
+
+class HttpClient:
+    """Sends exchanges to `targets` (by their `url_index`) and tells `sink` what comes back."""
+
+    def __init__(self, *, clock: RunClock, sink: Sink, targets: Sequence[Target], settings: ClientSettings) -> None:
+        self.counters = ClientCounters()
+        self._clock = clock
+        self._anchor_ns = clock.anchor_ns
+        self._sink = sink
+        self._settings = settings
+        self._request_timeout_ns = ns_from_s(settings.request_timeout_s)
+        self._pooled = settings.reuse == "pooled"
+        self._stamping_socket = _stamping_socket(settings.timestamps)
+        self._control_bytes = stamps.CONTROL_BYTES if self._stamping_socket else 0
+        self._selector = make_selector(settings.selector)
+        self._descriptor = self._selector.fileno()
+        self._pools = [Pool(target) for target in targets]
+        self._connections: dict[int, Connection] = {}
+        """By descriptor; all that are open or being made."""
+        self._in_flight: dict[Exchange, Connection | None] = {}
+        self._parts: list[bytes] = []
+        """Body bytes of the read at hand, chunk by chunk."""
+        self._tls_buffers = TlsBuffers()
+        self._draining = False
+        self._closed = False
+        self._to_close: list[socket.socket] = []
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._ticker: asyncio.TimerHandle | None = None
+        self._wake_reader, self._wake_writer = socket.socketpair()
+        self._wake_reader.setblocking(False)
+        self._wake_writer.setblocking(False)
+        self._watches: dict[int, Callable[[], None]] = {}
+        self._watch(self._wake_reader.fileno(), self._on_wake)
+        self._wall_clock = _wall_clock_watch() if self._stamping_socket else None
+        if self._wall_clock is not None:
+            self._watch(self._wall_clock.fileno(), self._on_clock_set)
+        self._dialer = Dialer(
+            clock=clock,
+            selector=self._selector,
+            settings=settings,
+            counters=self.counters,
+            pools=self._pools,
+            connections=self._connections,
+            tls_buffers=self._tls_buffers,
+            kernel_stamps=self._stamping_socket is not None,
+            is_wanted=self._in_flight.__contains__,
+            wake=self._wake,
+            on_open=self._on_open,
+            on_failed=self._fail,
+            discard=self._discard,
+        )
+
+    # What the owner sees
+
+    @property
+    def in_flight_count(self) -> int:
+        """Exchanges submitted and not ended."""
+        return len(self._in_flight)
+
+    @property
+    def connecting_count(self) -> int:
+        return self._dialer.connecting_count
+
+    @property
+    def open_connection_count(self) -> int:
+        """Connections ready for use or in use."""
+        return len(self._connections) - self._dialer.connecting_count
+
+    @property
+    def timestamp_source(self) -> Literal["kernel", "user", "mixed"]:
+        """Where the arrival times come from; before the first read, where they are expected to come from."""
+        if not self.counters.read_count:
+            return "kernel" if self._stamping_socket else "user"
+        return self.counters.timestamp_source
+
+    def observations(self) -> dict[str, float]:
+        """What the client sees of itself, by name with unit."""
+        return self.counters.observations() | {
+            "in_flight_count": self.in_flight_count,
+            "connecting_count": self.connecting_count,
+            "open_connection_count": self.open_connection_count,
+        }
+
+    def fileno(self) -> int:
+        """The descriptor that is readable while `drain` has work; -1 if the selector has none."""
+        return self._descriptor
+
+    def attach(self, loop: "asyncio.AbstractEventLoop") -> None:
+        """Lets the loop drive the client from now on: registers all that it needs."""
+        self._loop = loop
+        if self._descriptor >= 0:
+            loop.add_reader(self._descriptor, self.drain)
+        self._on_tick()
+
+    def detach(self) -> None:
+        """Takes the client off its loop. Idempotent."""
+        if self._loop is None or self._ticker is None:
+            return
+        if self._descriptor >= 0:
+            self._loop.remove_reader(self._descriptor)
+        self._ticker.cancel()
+        self._loop = self._ticker = None
+
+    def submit(self, exchange: Exchange) -> None:
+        """Sends the exchange now, on an idle connection or a new one. Trouble becomes the exchange's outcome, later."""
+        self._in_flight[exchange] = None
+        idle = self._pools[exchange.url_index].idle
+        if idle:
+            connection, _ = idle.popitem()
+            exchange.connection_reused = 1
+            exchange.blocked_ns = monotonic_ns() + self._anchor_ns - exchange.dispatched_ns
+            self._send(connection, exchange)
+        else:
+            self._dialer.dial(exchange)
+
+    def cancel(self, exchange: Exchange, outcome: Outcome) -> None:
+        """Ends the exchange as `outcome` and closes its connection; does nothing if it has ended."""
+        if exchange in self._in_flight:
+            self._cut_off(exchange)
+            self._end(exchange, outcome, Failure(ErrorKind.CUT, ""), self._clock.now_ns())
+
+    def cancel_all(self, outcome: Outcome) -> None:
+        """Cancels what is in flight now."""
+        for exchange in list(self._in_flight):
+            self.cancel(exchange, outcome)
+
+    def close(self) -> None:
+        """Cancels what is in flight and gives everything back. Idempotent."""
+        if self._closed:
+            return
+        self.cancel_all(Outcome.CANCELLED)
+        self._closed = True
+        self.detach()
+        for connection in list(self._connections.values()):
+            self._discard(connection)
+        self._dialer.close()
+        for sock in (self._wake_reader, self._wake_writer, self._stamping_socket, self._wall_clock):
+            if sock is not None:
+                sock.close()
+        self._selector.close()
+        if not self._draining:
+            self._close_sockets()
+
+    def drain(self) -> None:
+        """Reads one batch of ready sockets, once each, and goes on with connections that are being made."""
+        started_ns = monotonic_ns()
+        self._draining = True
+        connections, receive, in_setup = self._connections, self._receive, []
+        for descriptor, mask in self._selector.ready():
+            connection = connections.get(descriptor)
+            if connection is None:
+                watch = self._watches.get(descriptor)
+                if watch is not None:
+                    watch()
+            elif connection.stage != Stage.OPEN:
+                in_setup.append((connection, mask))
+            else:
+                if mask & WRITABLE and connection.unsent is not None:
+                    self._send_rest(connection)
+                if mask & ~WRITABLE:
+                    receive(connection)
+        # After the reads: making connections is slow and must not hold up bytes that have arrived.
+        for connection, mask in in_setup:
+            if connections.get(connection.descriptor) is connection:
+                self._dialer.proceed(connection, mask)
+        if not self._closed:
+            self._dialer.turn()
+        self._draining = False
+        if self._to_close:
+            self._close_sockets()
+        self.counters.drain_max_ns = max(self.counters.drain_max_ns, monotonic_ns() - started_ns)
+
+    def tick(self) -> None:
+        """Looks at deadlines; to be called every `TICK_INTERVAL_S`."""
+        now_ns = self._clock.now_ns()
+        late = []
+        for exchange in self._in_flight:
+            if now_ns - exchange.dispatched_ns < self._request_timeout_ns:
+                break
+            late.append(exchange)
+        for exchange in late:
+            text = f"no complete response within {self._settings.request_timeout_s:g} s"
+            self._fail(exchange, Failure(ErrorKind.TIMEOUT, text))
+        self._dialer.expire(now_ns)
+        self._dialer.turn()
+
+    # Sending
+
+    def _on_open(self, connection: Connection) -> None:
+        exchange = connection.exchange
+        assert exchange is not None
+        connection.framing = Framing(self._parts)
+        connection.receive = connection.sock.recvmsg
+        self._send(connection, exchange)
+
+    def _send(self, connection: Connection, exchange: Exchange) -> None:
+        connection.exchange = exchange
+        self._in_flight[exchange] = connection
+        request = exchange.head + exchange.body
+        try:
+            if connection.tls is not None:
+                request = self._tls_buffers.encrypt(connection.tls, request)
+            connection.stamp_ns = connection.empty_ns = exchange.sent_ns = monotonic_ns() + self._anchor_ns
+            taken_bytes = connection.sock.send(request)
+        except BlockingIOError:
+            taken_bytes = 0
+        except OSError as error:
+            self._give_up_sending(connection, error)
+            return
+        exchange.sent_bytes = taken_bytes
+        if taken_bytes == len(request):
+            exchange.send_done_ns = monotonic_ns() + self._anchor_ns
+        else:
+            connection.unsent = memoryview(request)[taken_bytes:]
+            self._selector.change(connection.descriptor, writable=True)
+
+    def _send_rest(self, connection: Connection) -> None:
+        exchange, unsent = connection.exchange, connection.unsent
+        assert unsent is not None
+        try:
+            taken_bytes = connection.sock.send(unsent)
+        except BlockingIOError:
+            return
+        except OSError as error:
+            self._selector.change(connection.descriptor, writable=False)
+            self._give_up_sending(connection, error)
+            return
+        if exchange is not None:
+            exchange.sent_bytes += taken_bytes
+        if taken_bytes < len(unsent):
+            connection.unsent = unsent[taken_bytes:]
+            return
+        connection.unsent = None
+        self._selector.change(connection.descriptor, writable=False)
+        if exchange is not None and exchange.send_done_ns < 0:
+            exchange.send_done_ns = monotonic_ns() + self._anchor_ns
+
+    def _give_up_sending(self, connection: Connection, error: OSError) -> None:
+        """Leaves the verdict to the reading side: there may be a response, and there will be an end of file."""
+        connection.unsent = None
+        connection.send_error = error
+        if not isinstance(error, (BrokenPipeError, ConnectionResetError)):
+            with suppress(OSError):
+                connection.sock.shutdown(socket.SHUT_RDWR)  # makes the end of file
+
+    # Receiving
+
+    def _receive(self, connection: Connection) -> None:
+        """Reads an open connection once. The hot path of the product."""
+        called_ns = monotonic_ns() + self._anchor_ns
+        try:
+            data, control, _flags, _address = connection.receive(READ_BYTES, self._control_bytes)
+        except BlockingIOError:
+            return
+        except OSError as error:
+            self._lose(connection, broken_connection(error))
+            return
+        if not data:
+            self._hang_up(connection)
+            return
+        if control:
+            seconds, nanoseconds = read_timespec(control[0][2])
+            stamp_ns = seconds * NS_PER_S + nanoseconds + self._clock.real_to_run_ns
+            if not connection.stamp_ns <= stamp_ns <= called_ns:
+                stamp_ns = self._placed_ns(connection, stamp_ns)
+            self.counters.kernel_stamped_read_count += 1
+        else:
+            stamp_ns = monotonic_ns() + self._anchor_ns
+            self.counters.user_stamped_read_count += 1
+        after_ns = connection.empty_ns if connection.empty_ns <= stamp_ns else connection.stamp_ns
+        connection.stamp_ns = stamp_ns
+        if len(data) < READ_BYTES:
+            connection.empty_ns = called_ns
+        exchange = connection.exchange
+        if exchange is not None:
+            exchange.received_bytes += len(data)
+        if connection.tls is not None:
+            self._take_records(connection, exchange, stamp_ns, after_ns, data)
+        elif exchange is not None:
+            self._take(connection, exchange, stamp_ns, after_ns, data)
+        else:
+            self._discard(connection)  # nothing was asked: these bytes answer no request of ours
+
+    def _placed_ns(self, connection: Connection, stamp_ns: int) -> int:
+        now_ns = monotonic_ns() + self._anchor_ns
+        placed_ns, replaced = stamps.placed_ns(stamp_ns, connection.stamp_ns, now_ns)
+        self.counters.replaced_stamp_count += replaced
+        return placed_ns
+
+    def _take_records(
+        self, connection: Connection, exchange: Exchange | None, stamp_ns: int, after_ns: int, data: bytes
+    ) -> None:
+        assert connection.tls is not None
+        try:
+            plaintext, answer, closed = self._tls_buffers.decrypt(connection.tls, data)
+            if answer:
+                connection.sock.send(answer)
+        except ssl.SSLError as error:
+            self._lose(connection, tls_failure(error, self._pools[connection.url_index].target.where))
+            return
+        except OSError as error:
+            self._give_up_sending(connection, error)
+        if plaintext:
+            if exchange is None:
+                self._discard(connection)
+                return
+            self._take(connection, exchange, stamp_ns, after_ns, plaintext)
+        if closed and connection.descriptor in self._connections and connection.exchange is exchange:
+            self._hang_up(connection)
+
+    def _take(self, connection: Connection, exchange: Exchange, stamp_ns: int, after_ns: int, data: bytes) -> None:
+        """Hands on what one read says of the response."""
+        framing, failure = connection.framing, None
+        in_head = not framing.head_complete
+        if in_head:
+            if exchange.first_byte_ns < 0:
+                exchange.first_byte_ns = stamp_ns
+            framing.head += data
+        try:
+            framing.feed(data)
+        except FramingError as error:
+            if not framing.complete:
+                failure = _not_http(error, framing)
+        if in_head:
+            if framing.head_complete:
+                self._take_head(connection, exchange)
+            elif len(framing.head) > self._settings.max_head_bytes:
+                failure = Failure(
+                    ErrorKind.PROTOCOL, f"the response's head is longer than {self._settings.max_head_bytes} bytes"
+                )
+        parts = self._parts
+        if parts:
+            if len(parts) == 1:
+                body = parts[0]
+            else:
+                body = b"".join(parts)
+                self.counters.coalesced_read_count += 1
+            parts.clear()
+            if exchange.error_kind:
+                body = body[: connection.error_bytes_left]
+                connection.error_bytes_left -= len(body)
+            if body:
+                self._sink.on_read(exchange, stamp_ns, after_ns, body)
+        if connection.exchange is not exchange:
+            return  # cut by the sink
+        if failure is not None:
+            self._fail(exchange, failure)
+        elif framing.complete:
+            self._complete(connection, exchange, stamp_ns)
+
+    def _take_head(self, connection: Connection, exchange: Exchange) -> None:
+        framing = connection.framing
+        exchange.http_status = status = framing.status
+        exchange.body_kind = framing.body_kind
+        is_success = 200 <= status < 300
+        if not is_success or self._settings.keep_response_heads:
+            exchange.response_head = framing.final_head()[:RESPONSE_HEAD_BYTES_MAX]
+        if not is_success:
+            exchange.error_kind = ErrorKind.HTTP_STATUS
+            exchange.error_text = _status_text(exchange.response_head, status)
+            connection.error_bytes_left = self._settings.max_error_body_bytes
+        framing.head = b""
+        self._sink.on_head(exchange)
+
+    # Ends
+
+    def _complete(self, connection: Connection, exchange: Exchange, end_ns: int) -> None:
+        """The response is complete by its framing. The connection is free before the sink is told: it may submit."""
+        framing = connection.framing
+        connection.exchange = None
+        connection.served_count += 1
+        if self._pooled and framing.keep_alive and connection.unsent is None and connection.send_error is None:
+            framing.begin()
+            self._release(connection)
+        else:
+            self._discard(connection)
+        self._end(exchange, Outcome.FAILED if exchange.error_kind else Outcome.COMPLETED, None, end_ns)
+
+    def _release(self, connection: Connection) -> None:
+        """Gives the connection to the request that waits longest, else makes it idle."""
+        pool = self._pools[connection.url_index]
+        while pool.waiting and not pool.waiting[0].retried:
+            exchange = pool.waiting.popleft()
+            if exchange in self._in_flight:
+                exchange.connection_reused = 1
+                exchange.blocked_ns = self._clock.now_ns() - exchange.dispatched_ns
+                self._send(connection, exchange)
+                return
+        pool.idle[connection] = None
+
+    def _hang_up(self, connection: Connection) -> None:
+        """The server has closed its side."""
+        exchange = connection.exchange
+        if exchange is None:
+            self.counters.hang_up_count += 1
+            self._discard(connection)
+        elif connection.framing.head_complete and connection.framing.ends_at_eof:
+            connection.framing.keep_alive = False
+            self._complete(connection, exchange, connection.stamp_ns)  # the last byte's arrival, not the end of file's
+        elif connection.send_error is not None:
+            self._lose(connection, broken_connection(connection.send_error))
+        else:
+            self._lose(connection, closed_early(exchange.received_bytes))
+
+    def _lose(self, connection: Connection, failure: Failure) -> None:
+        """The connection is of no use any more; its exchange is tried again if the server may not have seen it."""
+        exchange = connection.exchange
+        if exchange is None:
+            self.counters.hang_up_count += 1
+            self._discard(connection)
+        elif exchange.connection_reused and exchange.first_byte_ns < 0:
+            self._discard(connection)
+            self.counters.retry_count += 1
+            exchange.retried = 1
+            exchange.connection_reused = exchange.sent_bytes = exchange.received_bytes = 0
+            exchange.sent_ns = exchange.send_done_ns = -1
+            self._in_flight[exchange] = None
+            self._dialer.dial(exchange, first=True)
+        else:
+            self._fail(exchange, failure)
+
+    def _fail(self, exchange: Exchange, failure: Failure) -> None:
+        if exchange in self._in_flight:
+            self._cut_off(exchange)
+            self._end(exchange, Outcome.FAILED, failure, self._clock.now_ns())
+
+    def _cut_off(self, exchange: Exchange) -> None:
+        """Closes the connection that the exchange is on, or that is being made for it."""
+        connection = self._in_flight[exchange] or self._dialer.abandon(exchange)
+        if connection is not None:
+            connection.exchange = None
+            self._discard(connection)
+
+    def _end(self, exchange: Exchange, outcome: Outcome, failure: Failure | None, end_ns: int) -> None:
+        del self._in_flight[exchange]
+        exchange.outcome = outcome
+        if failure is not None:
+            exchange.error_kind, exchange.error_text = failure
+        exchange.end_ns = end_ns
+        self._sink.on_end(exchange)
+
+    def _discard(self, connection: Connection) -> None:
+        """Closes the connection, at the end of the batch if there is one."""
+        del self._connections[connection.descriptor]
+        self._selector.remove(connection.descriptor)
+        if connection.stage == Stage.OPEN:
+            self._pools[connection.url_index].idle.pop(connection, None)
+            connection.framing.release()
+        self._to_close.append(connection.sock)
+        if not self._draining:
+            self._close_sockets()
+
+    def _close_sockets(self) -> None:
+        for sock in self._to_close:
+            sock.close()
+        self._to_close.clear()
+
+    # Watches
+
+    def _watch(self, descriptor: int, watch: Callable[[], None]) -> None:
+        self._watches[descriptor] = watch
+        self._selector.add(descriptor, writable=False)
+
+    def _wake(self) -> None:
+        """Makes `drain` run soon. Called from any thread."""
+        with suppress(OSError):  # a full buffer wakes as well; a closed client needs no waking
+            self._wake_writer.send(b"\0")
+
+    def _on_wake(self) -> None:
+        with suppress(BlockingIOError):
+            self._wake_reader.recv(4096)
+
+    def _on_clock_set(self) -> None:
+        if self._wall_clock is not None and self._wall_clock.was_set() and self._clock.sync():
+            self.counters.clock_step_count += 1
+
+    def _on_tick(self) -> None:
+        if self._descriptor < 0:
+            self.drain()
+        self.tick()
+        if self._loop is not None:
+            self._ticker = self._loop.call_later(
+                TICK_INTERVAL_S if self._descriptor >= 0 else POLL_INTERVAL_S, self._on_tick
+            )
+
+
+def _stamping_socket(timestamps: Literal["auto", "kernel", "user"]) -> socket.socket | None:
+    keeper = None if timestamps == "user" else stamps.stamping_socket()
+    if keeper is None and timestamps == "kernel":
+        raise InfrastructureError("the kernel gives no arrival times here; use --timestamps auto or user")
+    return keeper
+
+
+def _wall_clock_watch() -> WallClockWatch | None:
+    try:
+        return WallClockWatch()
+    except OSError:
+        return None
+
+
+def _not_http(error: FramingError, framing: Framing) -> Failure:
+    if not framing.head_complete and framing.head.startswith(b"\x15\x03"):
+        return Failure(ErrorKind.PROTOCOL, "the server answers in TLS: is it https:// rather than http://?")
+    return Failure(ErrorKind.PROTOCOL, f"not an HTTP/1.1 response: {error}")
+
+
+def _status_text(head: bytes, status: int) -> str:
+    reason = head.split(b"\r\n", 1)[0].split(b" ", 2)[2:]
+    text = f"HTTP {status} {reason[0].decode('latin-1')[:200] if reason else ''}".rstrip()
+    return f"{text} (redirects are not followed)" if 300 <= status < 400 else text

@@ -1,0 +1,75 @@
+"""One connection to a target and everything that is known of it.
+
+Owns: the state of a socket between its making and its end. Does not own: what happens to it (`dialer` until it is
+open, `client` from then on). Small on purpose: there may be a hundred thousand.
+"""
+
+import socket
+import ssl
+from collections.abc import Callable
+from enum import IntEnum
+from typing import Any
+
+from aiperf.endpoint.exchange import Exchange
+from aiperf.endpoint.framing import Framing
+from aiperf.endpoint.resolver import Address
+
+
+class Stage(IntEnum):
+    CONNECTING = 0
+    HANDSHAKING = 1
+    OPEN = 2
+    """Idle or busy: `exchange` tells."""
+
+
+class Connection:
+    """A socket with its framing and its stamps."""
+
+    __slots__ = (
+        "attempt_started_ns",
+        "candidates",
+        "connected_ns",
+        "descriptor",
+        "dial_started_ns",
+        "empty_ns",
+        "error_bytes_left",
+        "exchange",
+        "framing",
+        "receive",
+        "send_error",
+        "served_count",
+        "sock",
+        "stage",
+        "stamp_ns",
+        "tls",
+        "unsent",
+        "url_index",
+    )
+
+    sock: socket.socket
+    descriptor: int
+    receive: Callable[[int, int], Any]
+    """`sock.recvmsg`, bound once."""
+    framing: Framing
+
+    def __init__(self, exchange: Exchange, candidates: list[Address], now_ns: int) -> None:
+        self.url_index = exchange.url_index
+        self.exchange: Exchange | None = exchange
+        """Whom the connection is being made for, or who uses it; None while it is idle."""
+        self.candidates = candidates
+        """Addresses still to be tried, the present one included; empty once connected."""
+        self.stage = Stage.CONNECTING
+        self.dial_started_ns = now_ns
+        self.attempt_started_ns = now_ns
+        self.connected_ns = 0
+        self.tls: ssl.SSLObject | None = None
+        self.stamp_ns = 0
+        """Arrival of the latest read; the sending of the request before the first one."""
+        self.empty_ns = 0
+        """A clock reading at which everything that had been received was also read: what comes later arrived later."""
+        self.unsent: memoryview | None = None
+        """The rest of a request that the socket did not take at once."""
+        self.send_error: OSError | None = None
+        """Why sending failed. The socket is still read: a server may answer a request it refuses, and then close."""
+        self.served_count = 0
+        self.error_bytes_left = 0

@@ -1,0 +1,287 @@
+"""How connections are made: name, TCP, TLS, at a bounded pace.
+
+Owns: sockets until they are open, the requests waiting for one, set-up times and set-up failures. Does not own: open
+connections (`client`), addresses and their order (`pool`, `resolver`).
+
+A request that finds no idle connection waits in its pool until the pace allows a connect. From then on the connection
+is bound to it, so that the set-up times are its own: dispatched + blocked + DNS + connect + TLS = ready to send.
+An address that fails gives way to the next one; the last one's failure is the request's.
+"""
+
+import errno
+import os
+import socket
+import ssl
+from collections.abc import Callable, Sequence
+
+from aiperf.clock import Clock
+from aiperf.endpoint import stamps
+from aiperf.endpoint.connection import Connection, Stage
+from aiperf.endpoint.counters import ClientCounters
+from aiperf.endpoint.exchange import ErrorKind, Exchange
+from aiperf.endpoint.failures import Failure, connect_failure, connect_timeout, tls_failure
+from aiperf.endpoint.pool import Pool
+from aiperf.endpoint.resolver import Address, Resolver
+from aiperf.endpoint.selector import WRITABLE, Selector
+from aiperf.endpoint.settings import ClientSettings
+from aiperf.endpoint.tls import TlsBuffers
+from aiperf.units import ns_from_s
+
+_HANDSHAKE_BYTES = 65536
+_FINAL = frozenset({ErrorKind.CLIENT_RESOURCE, ErrorKind.TLS})
+"""Failures that every address would share."""
+
+
+class Dialer:
+    """Makes connections. Tells `on_open(connection)` or `on_failed(exchange, failure)`, never from within `dial`."""
+
+    def __init__(
+        self,
+        *,
+        clock: Clock,
+        selector: Selector,
+        settings: ClientSettings,
+        counters: ClientCounters,
+        pools: Sequence[Pool],
+        connections: dict[int, Connection],
+        tls_buffers: TlsBuffers,
+        kernel_stamps: bool,
+        is_wanted: Callable[[Exchange], bool],
+        wake: Callable[[], None],
+        on_open: Callable[[Connection], None],
+        on_failed: Callable[[Exchange, Failure], None],
+        discard: Callable[[Connection], None],
+    ) -> None:
+        self._clock = clock
+        self._selector = selector
+        self._settings = settings
+        self._counters = counters
+        self._pools = pools
+        self._connections = connections
+        self._tls_buffers = tls_buffers
+        self._kernel_stamps = kernel_stamps
+        self._is_wanted = is_wanted
+        self._wake = wake
+        self._on_open = on_open
+        self._on_failed = on_failed
+        self._discard = discard
+        self._resolver = Resolver(wake)
+        self._connect_timeout_ns = ns_from_s(settings.connect_timeout_s)
+        self._connecting: dict[Connection, None] = {}
+        """In the order in which their present attempts began."""
+        self._failed: list[tuple[Exchange, Failure]] = []
+        """To be told at the next turn."""
+        self._connects_left = settings.connects_per_tick
+        self._handshakes_left = settings.handshakes_per_tick
+
+    @property
+    def connecting_count(self) -> int:
+        return len(self._connecting)
+
+    def dial(self, exchange: Exchange, *, first: bool = False) -> None:
+        """Gets a connection for the exchange as soon as the pace allows; `first`: ahead of those that wait."""
+        pool = self._pools[exchange.url_index]
+        if first:
+            pool.waiting.appendleft(exchange)
+        else:
+            pool.waiting.append(exchange)
+        self._begin_connects(pool)
+
+    def turn(self) -> None:
+        """Once per turn of the event loop: tells failures, takes up finished lookups, begins what the pace allows."""
+        self._connects_left = self._settings.connects_per_tick
+        self._handshakes_left = self._settings.handshakes_per_tick
+        for url_index, result in self._resolver.finished():
+            self._take_addresses(self._pools[url_index], result)
+        for pool in self._pools:
+            if pool.waiting:
+                self._begin_connects(pool)
+        if self._failed:
+            failed, self._failed = self._failed, []
+            for exchange, failure in failed:
+                self._on_failed(exchange, failure)
+
+    def proceed(self, connection: Connection, mask: int) -> None:
+        """Goes on with a connection that is not open yet and whose socket is ready."""
+        if connection.stage == Stage.CONNECTING:
+            code = connection.sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+            if code:
+                self._attempt_failed(
+                    connection, connect_failure(OSError(code, os.strerror(code)), self._where(connection))
+                )
+            elif mask & WRITABLE:
+                self._connected(connection)
+        elif self._handshakes_left > 0:
+            try:
+                received = connection.sock.recv(_HANDSHAKE_BYTES)
+            except BlockingIOError:
+                return
+            except OSError as error:
+                self._attempt_failed(connection, connect_failure(error, self._where(connection)))
+                return
+            if received:
+                self._shake_hands(connection, received)
+            else:
+                where = self._where(connection)
+                self._attempt_failed(
+                    connection, Failure(ErrorKind.TLS, f"{where} closed the connection during the handshake")
+                )
+
+    def abandon(self, exchange: Exchange) -> Connection | None:
+        """Gives up making a connection for the exchange; the caller discards the one begun, if there is one."""
+        for connection in self._connecting:
+            if connection.exchange is exchange:
+                del self._connecting[connection]
+                return connection
+        return None
+
+    def close(self) -> None:
+        """Forgets all requests that wait."""
+        for pool in self._pools:
+            pool.waiting.clear()
+        self._failed.clear()
+
+    def expire(self, now_ns: int) -> None:
+        """Ends attempts that take too long."""
+        late = []
+        for connection in self._connecting:
+            if now_ns - connection.attempt_started_ns < self._connect_timeout_ns:
+                break
+            late.append(connection)
+        for connection in late:
+            failure = connect_timeout(self._where(connection), self._settings.connect_timeout_s)
+            self._attempt_failed(connection, failure)
+
+    def _where(self, connection: Connection) -> str:
+        return self._pools[connection.url_index].target.where
+
+    # Names
+
+    def _look_up(self, pool: Pool) -> None:
+        pool.lookup_running = True
+        pool.lookup_started_ns = self._clock.now_ns()
+        self._resolver.look_up(self._pools.index(pool), pool.target.host, pool.target.port)
+
+    def _take_addresses(self, pool: Pool, result: list[Address] | Failure) -> None:
+        pool.lookup_running = False
+        pool.lookup_ended_ns = self._clock.now_ns()
+        if isinstance(result, Failure):
+            for exchange in pool.waiting:
+                exchange.dns_ns = pool.lookup_overlap_ns(exchange.dispatched_ns)
+                self._failed.append((exchange, result))
+            pool.waiting.clear()
+        else:
+            pool.addresses = result
+
+    # TCP
+
+    def _begin_connects(self, pool: Pool) -> None:
+        waiting = pool.waiting
+        limit = self._settings.connects_in_progress_max
+        while waiting and self._connects_left > 0 and len(self._connecting) < limit:
+            if not pool.addresses:
+                if not pool.lookup_running:
+                    self._look_up(pool)
+                return
+            exchange = waiting.popleft()
+            if not self._is_wanted(exchange):
+                continue
+            self._connects_left -= 1
+            now_ns = self._clock.now_ns()
+            exchange.dns_ns = pool.lookup_overlap_ns(exchange.dispatched_ns)
+            exchange.blocked_ns = now_ns - exchange.dispatched_ns - exchange.dns_ns
+            self._attempt(Connection(exchange, pool.candidates(), now_ns))
+
+    def _attempt(self, connection: Connection) -> None:
+        """Begins to connect to the first candidate."""
+        address = connection.candidates[0]
+        try:
+            sock = socket.socket(address.family, socket.SOCK_STREAM)
+        except OSError as error:
+            self._out_of_candidates(connection, connect_failure(error, self._where(connection)))
+            return
+        sock.setblocking(False)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if self._kernel_stamps:
+            stamps.enable(sock)
+        connection.sock = sock
+        connection.descriptor = sock.fileno()
+        connection.stage = Stage.CONNECTING
+        code = sock.connect_ex(address.socket_address)
+        self._connecting[connection] = None
+        self._connections[connection.descriptor] = connection
+        self._selector.add(connection.descriptor, writable=True)
+        if code and code != errno.EINPROGRESS:
+            self._attempt_failed(connection, connect_failure(OSError(code, os.strerror(code)), self._where(connection)))
+
+    def _attempt_failed(self, connection: Connection, failure: Failure) -> None:
+        """Goes on to the next candidate, unless another address would not mend it."""
+        self._counters.connect_failure_count += 1
+        del self._connecting[connection]
+        self._discard(connection)
+        if len(connection.candidates) > 1 and failure.kind not in _FINAL:
+            del connection.candidates[0]
+            connection.tls = None
+            connection.attempt_started_ns = self._clock.now_ns()
+            self._attempt(connection)
+        else:
+            self._out_of_candidates(connection, failure)
+
+    def _out_of_candidates(self, connection: Connection, failure: Failure) -> None:
+        exchange = connection.exchange
+        assert exchange is not None
+        now_ns = self._clock.now_ns()
+        if connection.connected_ns:
+            exchange.tls_ns = now_ns - connection.connected_ns
+        else:
+            exchange.connect_ns = now_ns - connection.dial_started_ns
+        if failure.kind != ErrorKind.CLIENT_RESOURCE:
+            self._pools[connection.url_index].all_failed(now_ns)
+        self._failed.append((exchange, failure))
+        self._wake()
+
+    def _connected(self, connection: Connection) -> None:
+        exchange = connection.exchange
+        assert exchange is not None
+        pool = self._pools[connection.url_index]
+        connection.connected_ns = self._clock.now_ns()
+        exchange.connect_ns = connection.connected_ns - connection.dial_started_ns
+        pool.connected_to(connection.candidates[0])
+        self._selector.change(connection.descriptor, writable=False)
+        context = pool.target.tls
+        if context is None:
+            self._opened(connection)
+        else:
+            connection.stage = Stage.HANDSHAKING
+            connection.tls = self._tls_buffers.session(context, pool.target.host)
+            self._shake_hands(connection, b"")
+
+    # TLS
+
+    def _shake_hands(self, connection: Connection, received: bytes) -> None:
+        self._handshakes_left -= 1
+        exchange, session = connection.exchange, connection.tls
+        assert exchange is not None
+        assert session is not None
+        try:
+            done, answer = self._tls_buffers.handshake(session, received)
+        except ssl.SSLError as error:
+            self._attempt_failed(connection, tls_failure(error, self._where(connection)))
+            return
+        try:
+            # A flight of a handshake is a few KB and the socket's buffer is empty: it is taken whole.
+            if answer and connection.sock.send(answer) < len(answer):
+                raise OSError(errno.ENOBUFS, "handshake not taken")
+        except OSError as error:
+            self._attempt_failed(connection, connect_failure(error, self._where(connection)))
+            return
+        if done:
+            exchange.tls_ns = self._clock.now_ns() - connection.connected_ns
+            self._opened(connection)
+
+    def _opened(self, connection: Connection) -> None:
+        del self._connecting[connection]
+        connection.candidates = []
+        connection.stage = Stage.OPEN
+        self._counters.connection_count += 1
+        self._on_open(connection)
