@@ -131,11 +131,12 @@ class Samples:
         return together
 
 
-class Distribution(msgspec.Struct):
+class MetricResult(msgspec.Struct):
     """The statistics of one metric."""
 
+    unit: str
     statistics: dict[str, float]
-    """count, avg, min, max, sum, std, p1 … p99, and p99.9, p99.99 where the sample allows."""
+    """avg, min, max, std, count, sum, p1 … p99, and p99.9, p99.99 where the sample allows; a single value is avg."""
     lower_bounds: list[str] = []
     """Statistics that may in truth be higher, since requests were cut before they had ended."""
     p99_interval: tuple[float, float] | None = None
@@ -175,7 +176,7 @@ def supported_percents(count: int) -> list[float]:
     return [*PERCENTS, *(percent for percent, least in RARE_PERCENTS.items() if percent > 99 and count >= least)]
 
 
-def describe(ranked: Ranked, known: Ranked | None = None) -> Distribution | None:
+def describe(ranked: Ranked, unit: str, known: Ranked | None = None) -> MetricResult | None:
     """The statistics of these values; None if there are none.
 
     `known`: those of the values that are no lower bounds; all of them if not given. A statistic counts as a lower bound
@@ -185,12 +186,12 @@ def describe(ranked: Ranked, known: Ranked | None = None) -> Distribution | None
     if not count:
         return None
     statistics = {
-        "count": count,
         "avg": ranked.mean,
         "min": ranked.minimum,
         "max": ranked.maximum,
-        "sum": ranked.mean * count,
         "std": math.sqrt(ranked.deviation / count),
+        "count": count,
+        "sum": ranked.mean * count,
     }
     percents = supported_percents(count)
     names = [percentile_name(percent) for percent in percents]
@@ -202,21 +203,25 @@ def describe(ranked: Ranked, known: Ranked | None = None) -> Distribution | None
         reached = [name for name, value, high in zip(names, values, raised, strict=True) if high > value]
         lower_bounds = ["avg", "max", "sum", *reached]
     interval = p99_interval(ranked) if count < RARE_PERCENTS[99.0] else None
-    return Distribution(statistics, lower_bounds, interval, RELATIVE_ERROR if isinstance(ranked, Sketch) else 0.0)
+    return MetricResult(unit, statistics, lower_bounds, interval, _relative_error(ranked))
 
 
-def adjusted(ranked: Ranked, failed_count: int) -> Distribution | None:
+def _relative_error(ranked: Ranked) -> float:
+    return RELATIVE_ERROR if isinstance(ranked, Sketch) else 0.0
+
+
+def adjusted(ranked: Ranked, unit: str, failed_count: int) -> MetricResult | None:
     """The percentiles were every failed request at +∞, without avg and max if there is one; None without values."""
     count = ranked.count + failed_count
     if not ranked.count:
         return None
     percents = supported_percents(count)
-    statistics: dict[str, float] = {"count": count, "min": ranked.minimum}
+    statistics: dict[str, float] = {"min": ranked.minimum, "count": count}
     if not failed_count:
-        statistics |= {"avg": ranked.mean, "max": ranked.maximum}
+        statistics = {"avg": ranked.mean, "min": ranked.minimum, "max": ranked.maximum, "count": count}
     names = [percentile_name(percent) for percent in percents]
     statistics |= dict(zip(names, percentiles(ranked, percents, count), strict=True))
-    return Distribution(statistics, relative_error=RELATIVE_ERROR if isinstance(ranked, Sketch) else 0.0)
+    return MetricResult(unit, statistics, relative_error=_relative_error(ranked))
 
 
 def p99_interval(ranked: Ranked) -> tuple[float, float]:
