@@ -1,0 +1,263 @@
+"""The summary: every number of a run, and what is needed to read them.
+
+Owns: putting partial result and run facts together. Does not own: formulas (`catalog`), the verdict's rules
+(`verdict`), the file's shape (`aiperf.report.summary_json`).
+"""
+
+import math
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+
+from aiperf.metrics.catalog import BY_TAG, CENSORED_ROW, METRICS, ROW, Kind, Metric
+from aiperf.metrics.distribution import MetricResult, adjusted, describe
+from aiperf.metrics.goodput import parse_goodput
+from aiperf.metrics.partial import Partial
+from aiperf.metrics.rates import RunView
+from aiperf.metrics.run_facts import Ledger, RunFacts, WorkerFacts
+from aiperf.metrics.steady import steady_window
+from aiperf.metrics.totals import NEVER_NS
+from aiperf.metrics.verdict import Verdict, is_capped, judge
+from aiperf.metrics.workers import WorkerTally
+from aiperf.record.facts import NONE
+from aiperf.units import NS_PER_MS, NS_PER_S
+
+SCHEMA_VERSION = "1.4"
+"""The version of AIPerf's schema whose keys we carry."""
+
+
+class ErrorEntry(msgspec.Struct, frozen=True):
+    """All failures of one kind and status."""
+
+    kind: str
+    code: int | None
+    """HTTP status; None before there was one."""
+    message: str
+    """Of the first of them."""
+    count: int
+
+
+class Load(msgspec.Struct, frozen=True, kw_only=True):
+    """What was asked for and what was sent."""
+
+    mode: str
+    """`concurrency`, `rate`, or `rate with a cap`."""
+    concurrency: int | None = None
+    request_rate: float | None = None
+    offered_rate: float | None = None
+    achieved_rate: float | None = None
+    unsent_count: int = 0
+    in_flight_avg: float | None = None
+
+
+class RecordLedger(msgspec.Struct, frozen=True, kw_only=True):
+    """What became of the records of the measured phase."""
+
+    records: int
+    """Of completed and failed requests."""
+    lost: int
+    cut: int
+    """Rows of cancelled and censored requests, kept beside them."""
+    slices_lost: int = 0
+
+
+class Summary(msgspec.Struct, kw_only=True):
+    """One run's results. Console, CSV and JSON are made of this and nothing else."""
+
+    schema_version: str
+    aiperf_version: str
+    benchmark_id: str
+    metrics: dict[str, MetricResult]
+    """By tag, in the order of the catalog."""
+    input_config: dict[str, Any]
+    run_info: dict[str, Any]
+    was_cancelled: bool
+    is_complete: bool
+    error_summary: list[ErrorEntry]
+    start_time: str
+    """ISO 8601, UTC."""
+    end_time: str
+    verdict: Verdict
+    load: Load
+    workers: list[dict[str, Any]]
+    credits: Ledger
+    records: RecordLedger
+    token_source: str
+    """`server`, `tokenizer`, `mixed` or `none`."""
+    tokenizer: str
+    timestamp_source: str
+    warnings: list[str]
+    artifacts: list[str]
+
+
+def summarise(partial: Partial, run: RunFacts) -> Summary:
+    """The results of a run.
+
+    Raises: PlanError if the plan's goodput is none (it was checked when the plan was made).
+    """
+    columns = partial.sweep_columns()
+    view = RunView(
+        totals=partial.totals,
+        run=run,
+        steady=steady_window(columns) if columns is not None and len(columns.sent_ns) else None,
+        has_objectives=bool(parse_goodput(run.section("results").get("goodput"))),
+        worker_starts_ns=_worker_starts(partial),
+    )
+    results = {metric.tag: result for metric in METRICS if (result := _result(metric, partial, view)) is not None}
+    phase = run.measured()
+    return Summary(
+        schema_version=SCHEMA_VERSION,
+        aiperf_version=run.aiperf_version,
+        benchmark_id=run.benchmark_id,
+        metrics={tag: result for tag, result in results.items() if BY_TAG[tag].exported},
+        input_config=run.plan,
+        run_info=_run_info(run),
+        was_cancelled=run.outcome == "interrupted",
+        is_complete=run.outcome == "completed",
+        error_summary=[
+            ErrorEntry(failure.name, failure.http_status or None, failure.first_text, failure.count)
+            for failure in partial.failures.most_frequent()
+        ],
+        start_time=_iso(phase.start_ns if phase else NONE),
+        end_time=_iso(partial.totals.last_end_ns if partial.totals.sent_count else phase.end_ns if phase else NONE),
+        verdict=judge(view, results, partial.failures),
+        load=_load(run, results),
+        workers=_worker_rows(partial, run.workers),
+        credits=phase.ledger if phase else Ledger(),
+        records=RecordLedger(
+            records=partial.totals.completed_count + partial.totals.failed_count,
+            lost=run.records_lost_count,
+            cut=partial.totals.cancelled_count + partial.totals.censored_count,
+            slices_lost=run.slices_lost_count,
+        ),
+        token_source=_token_source(partial),
+        tokenizer=run.tokenizer,
+        timestamp_source=run.timestamp_source,
+        warnings=run.warnings,
+        artifacts=run.artifacts,
+    )
+
+
+def _result(metric: Metric, partial: Partial, view: RunView) -> MetricResult | None:
+    """The metric's statistics; None where it is undefined for this run."""
+    match metric.kind:
+        case Kind.PER_REQUEST:
+            return _distribution(metric, partial)
+        case Kind.LIST:
+            return describe(partial.gaps, metric.unit)
+        case Kind.ADJUSTED:
+            ranked = partial.samples.ranked(ROW[metric.adjusts])
+            if ranked.count and metric.adjusts in CENSORED_ROW:
+                bounds_row = CENSORED_ROW[metric.adjusts]
+                ranked = partial.samples.ranked_with(ROW[metric.adjusts], partial.bounds, bounds_row)
+            return adjusted(ranked, metric.unit, partial.totals.failed_count)
+        case Kind.RUN:
+            value = metric.function(view) if metric.function else math.nan
+            return None if math.isnan(value) else MetricResult(metric.unit, {"avg": value})
+        case Kind.SWEEP:
+            return _sweep(metric, partial)
+
+
+def _distribution(metric: Metric, partial: Partial) -> MetricResult | None:
+    row = ROW[metric.tag]
+    known = partial.samples.ranked(row)
+    if metric.tag not in CENSORED_ROW or not known.count:
+        return describe(known, metric.unit)
+    together = partial.samples.ranked_with(row, partial.bounds, CENSORED_ROW[metric.tag])
+    return describe(together, metric.unit, known)
+
+
+def _sweep(metric: Metric, partial: Partial) -> MetricResult | None:
+    columns, totals = partial.sweep_columns(), partial.totals
+    if columns is None:
+        # Above the limit only what sums can tell: the average number of requests in flight.
+        if metric.tag != "effective_concurrency" or not totals.duration_ns:
+            return None
+        return MetricResult(metric.unit, {"avg": totals.busy_ns / totals.duration_ns})
+    steps = metric.function(columns) if metric.function and len(columns.sent_ns) else None
+    statistics = steps.statistics() if steps else {}
+    return MetricResult(metric.unit, statistics) if statistics else None
+
+
+def _run_info(run: RunFacts) -> dict[str, Any]:
+    return {
+        "benchmark_id": run.benchmark_id,
+        "sweep_id": None,
+        "random_seed": run.section("input").get("random_seed"),
+        "trial": 0,
+        "run_label": "run_0001",
+        "variation_label": "base",
+        "variation_index": 0,
+        "variation_values": {},
+        "cli_command": None,
+        "outcome": run.outcome,
+        "reason": run.reason,
+        **run.run_info,
+    }
+
+
+def _load(run: RunFacts, results: dict[str, MetricResult]) -> Load:
+    asked, phase = run.section("load"), run.measured()
+    rate, concurrency = asked.get("request_rate"), asked.get("concurrency")
+
+    def average(tag: str) -> float | None:
+        return results[tag].statistics["avg"] if tag in results else None
+
+    return Load(
+        mode="rate with a cap" if is_capped(run) else "rate" if rate else "concurrency",
+        concurrency=concurrency,
+        request_rate=rate,
+        offered_rate=average("offered_rate"),
+        achieved_rate=average("achieved_rate"),
+        unsent_count=phase.ledger.unsent if phase else 0,
+        in_flight_avg=average("effective_concurrency"),
+    )
+
+
+def _worker_starts(partial: Partial) -> tuple[int, ...]:
+    """First dispatches, which in closed loop follow the start at once; in open loop they are the arrivals' matter."""
+    if partial.totals.due_count:
+        return ()
+    starts = (tally.first_dispatched_ns for tally in partial.workers.by_index.values())
+    return tuple(start for start in starts if start != NEVER_NS)
+
+
+def _worker_rows(partial: Partial, workers: list[WorkerFacts]) -> list[dict[str, Any]]:
+    known = {worker.worker_index: worker for worker in workers}
+    started = [worker.started_ns for worker in workers if worker.started_ns != NONE]
+    rows = []
+    for index in sorted(known.keys() | partial.workers.by_index.keys()):
+        worker = known.get(index, WorkerFacts(worker_index=index, service_id=f"worker-{index}"))
+        tally = partial.workers.by_index.get(index, WorkerTally(index))
+        row: dict[str, Any] = {
+            "worker_index": index,
+            "service_id": worker.service_id,
+            "host": worker.host,
+            "request_count": tally.request_count,
+            "completed_count": tally.completed_count,
+            "failed_count": tally.failed_count,
+            "wide_first_count": tally.wide_first_count,
+            "rearm_delay_max_ms": tally.rearm_delay_max_ns / NS_PER_MS,
+        }
+        if tally.due_count:
+            row["dispatch_lag_avg_ms"] = tally.dispatch_lag_sum_ns / tally.due_count / NS_PER_MS
+            row["dispatch_lag_max_ms"] = tally.dispatch_lag_max_ns / NS_PER_MS
+            row["send_lag_max_ms"] = tally.send_lag_max_ns / NS_PER_MS
+        if worker.started_ns != NONE:
+            row["start_skew_ms"] = (worker.started_ns - min(started)) / NS_PER_MS
+        if worker.lost_reason:
+            row["lost_reason"] = worker.lost_reason
+        rows.append(row | worker.observations)
+    return rows
+
+
+def _token_source(partial: Partial) -> str:
+    by_server, by_tokenizer = partial.totals.server_counted_count, partial.totals.tokenizer_counted_count
+    if by_server and by_tokenizer:
+        return "mixed"
+    return "server" if by_server else "tokenizer" if by_tokenizer else "none"
+
+
+def _iso(instant_ns: int) -> str:
+    return "" if instant_ns < 0 else datetime.fromtimestamp(instant_ns / NS_PER_S, UTC).isoformat()
