@@ -1,0 +1,168 @@
+"""The way out for slices: order, spilling and failover, with a wire that refuses when told to."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from aiperf.endpoint.exchange import Exchange
+from aiperf.record.slices import read_slice
+from aiperf.service.slice_outlet import SliceOutlet, SpillFile
+
+
+class Port:
+    """Takes what it is given while `open`."""
+
+    def __init__(self) -> None:
+        self.open = True
+        self.taken: list[list[bytes]] = []
+        self.closed = False
+
+    def send(self, frames, to: str = "") -> bool:
+        if self.open:
+            self.taken.append([bytes(frame) for frame in frames])
+        return self.open
+
+    async def receive(self):
+        raise AssertionError("a funnel's connector receives nothing")
+
+    def close(self) -> None:
+        self.closed = True
+
+    def sequences(self) -> list[int]:
+        return [read_slice(frames).header.sequence for frames in self.taken]
+
+
+def exchange(handle: int) -> Exchange:
+    return Exchange(
+        handle, credit_index=handle, turn_index=0, phase=1, entry_index=0, url_index=0, due_ns=-1, dispatched_ns=0,
+        rearm_delay_ns=-1, head=b"", body=b"",
+    )  # fmt: skip
+
+
+class Gathering:
+    """An outlet that is given one ended exchange after another."""
+
+    def __init__(self, tmp_path: Path, processors: list[str], index: int = 0) -> None:
+        self.ports: dict[str, Port] = {}
+        self.outlet = SliceOutlet(index, "w", self._connect, tmp_path)
+        self.outlet.configure(processors)
+        self.handle = 0
+
+    def _connect(self, processor: str) -> Port:
+        return self.ports.setdefault(processor, Port())
+
+    def cut(self) -> None:
+        self.handle += 1
+        self.outlet.on_end(exchange(self.handle))
+        self.outlet.flush(0)
+
+
+@pytest.fixture
+def gather(tmp_path) -> Iterator[Callable[..., Gathering]]:
+    made: list[Gathering] = []
+
+    def make(processors: list[str], index: int = 0) -> Gathering:
+        made.append(Gathering(tmp_path, processors, index))
+        return made[-1]
+
+    yield make
+    for gathering in made:
+        gathering.outlet.close()
+
+
+def test_workers_are_dealt_to_record_processors_evenly(gather):
+    for index, expected in enumerate(["a", "b", "a"]):
+        assert list(gather(["a", "b"], index).ports) == [expected]
+
+
+def test_nothing_gathered_means_no_slice(gather):
+    w = gather(["a"])
+    w.outlet.flush(0)
+    assert w.ports["a"].taken == []
+    assert w.outlet.slice_counts() == {"a": 0}
+
+
+def test_slices_refused_by_the_wire_come_later_and_in_order(gather):
+    w = gather(["a"])
+    w.cut()
+    w.ports["a"].open = False
+    for _ in range(3):
+        w.cut()
+    assert w.ports["a"].sequences() == [0]
+    assert w.outlet.deferred_bytes > 0
+    w.ports["a"].open = True
+    w.cut()
+    assert w.ports["a"].sequences() == [0, 1, 2, 3, 4]
+    assert w.outlet.slice_counts() == {"a": 5}
+
+
+async def test_drain_waits_until_the_wire_has_taken_everything(gather):
+    w = gather(["a"])
+    port = w.ports["a"]
+    port.open = False
+    w.cut()
+    refusals = 0
+    refuse = port.send
+
+    def send_at_the_third_try(frames, to: str = "") -> bool:
+        nonlocal refusals
+        refusals += 1
+        port.open = refusals >= 3
+        return refuse(frames, to)
+
+    port.send = send_at_the_third_try
+    await w.outlet.drain(lambda: 0)
+    assert port.sequences() == [0]
+
+
+def test_after_a_loss_slices_go_to_a_survivor_and_are_numbered_anew(gather):
+    w = gather(["a", "b"])
+    w.cut()
+    w.cut()
+    w.outlet.lose("a")
+    w.cut()
+    assert w.ports["a"].closed
+    assert w.ports["b"].sequences() == [0]
+    assert w.outlet.slice_counts() == {"a": 2, "b": 1}
+
+
+def test_what_waits_for_a_lost_record_processor_is_dropped(gather):
+    w = gather(["a", "b"])
+    w.ports["a"].open = False
+    w.cut()
+    w.outlet.lose("a")
+    w.cut()
+    assert w.ports["b"].sequences() == [0]
+
+
+def test_the_loss_of_anothers_record_processor_changes_nothing(gather):
+    w = gather(["a", "b"])
+    w.outlet.lose("b")
+    w.cut()
+    assert w.ports["a"].sequences() == [0]
+
+
+async def test_without_any_record_processor_the_end_does_not_hang(gather):
+    w = gather(["a"])
+    w.outlet.lose("a")
+    w.cut()
+    await w.outlet.drain(lambda: 0)
+    assert w.outlet.slice_counts() == {"a": 0}
+
+
+def test_a_spill_file_gives_back_what_it_took_and_leaves_nothing_behind(tmp_path):
+    spill = SpillFile(tmp_path / "s")
+    for number in range(3):
+        spill.append([b"%d" % number, bytes(number)])
+    assert spill.peek() == [b"0", b""]
+    spill.advance()
+    spill.append([b"3", b""])
+    got = []
+    while spill.waiting_count:
+        got.append(spill.peek()[0])
+        spill.advance()
+    assert got == [b"1", b"2", b"3"]
+    assert (tmp_path / "s").stat().st_size == 0
+    spill.close()
+    assert not (tmp_path / "s").exists()
