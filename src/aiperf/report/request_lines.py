@@ -150,13 +150,15 @@ def _metrics(record_count: int, metrics: Mapping[str, npt.NDArray[Any]], units: 
     values = np.column_stack([np.asarray(metrics[tag], dtype=np.float64) for tag in tags])
     defined = np.isfinite(values)
     # Records with the same metrics share a template. There are few such groups: streams, bodies, failures.
-    patterns, group_of_record = np.unique(defined, axis=0, return_inverse=True)
+    groups: dict[bytes, list[int]] = {}
+    for row, pattern in enumerate(np.packbits(defined, axis=1)):
+        groups.setdefault(pattern.tobytes(), []).append(row)
     objects = [b""] * record_count
-    for group, pattern in enumerate(patterns):
-        rows = np.flatnonzero(group_of_record.reshape(-1) == group)
-        template, width = _template([tag for tag, has in zip(tags, pattern, strict=True) if has], units), pattern.sum()
-        texts = _number_texts(values[np.ix_(rows, pattern)])
-        for position, row in enumerate(rows.tolist()):
+    for rows in groups.values():
+        columns = np.flatnonzero(defined[rows[0]])
+        template, width = _template([tags[column] for column in columns], units), len(columns)
+        texts = _number_texts(values[np.ix_(rows, columns)])
+        for position, row in enumerate(rows):
             objects[row] = template % tuple(texts[position * width : (position + 1) * width])
     return objects
 
