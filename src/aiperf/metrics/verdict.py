@@ -183,8 +183,8 @@ def _widths(view: RunView, metrics: Mapping[str, MetricResult]) -> Iterator[Reas
         if worst <= WIDTH_DEGRADED_FRACTION:
             continue
         text = (
-            f"The client was too busy to see arrivals sharply: {wide_count / max(1, of_count):.1%} of requests are known "
-            f"only to within more than 1 ms. True {name} may be lower by up to {off_ms['p50']:.1f} ms "
+            f"The client was too busy to see arrivals sharply: {wide_count / max(1, of_count):.1%} of requests "
+            f"are known only to within more than 1 ms. True {name} may be lower by up to {off_ms['p50']:.1f} ms "
             f"({off['p50']:.0%}) at p50 and {off_ms['p99']:.1f} ms ({off['p99']:.0%}) at p99."
         )
         yield Reason("widths", Severity.INVALID if worst > WIDTH_INVALID_FRACTION else Severity.DEGRADED, text)
@@ -248,9 +248,7 @@ def _notes(view: RunView, metrics: Mapping[str, MetricResult]) -> Iterator[Reaso
     run, t = view.run, view.totals
     if run.timestamp_source in ("user", "mixed"):
         which = "All" if run.timestamp_source == "user" else "Some"
-        text = (
-            f"{which} arrivals were stamped in user space: a busy client adds to latencies, within the interval widths."
-        )
+        text = f"{which} arrivals were stamped in user space: what a busy client adds lies within their widths."
         yield Reason("timestamps", Severity.NOTE, text)
     if t.censored_count:
         text = (
