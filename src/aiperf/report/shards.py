@@ -116,7 +116,7 @@ def merge_shards(shard_paths: Sequence[Path], ranks: Sequence[Ranks], out: Binar
         unranked_count += max(whole_line_count - len(shard_ranks), 0)
         blocks += (block for block in found if block.first_rank >= 0)
     blocks.sort()
-    next_ranks = [block.first_rank for block in blocks[1:]] + [np.iinfo(np.int64).max]
+    next_ranks = [*(block.first_rank for block in blocks), np.iinfo(np.int64).max][1:]
     held: list[tuple[int, bytes]] = []
     with ExitStack() as stack:
         files = {
