@@ -6,10 +6,10 @@ which entry a credit uses (`sampling`). Ready request bodies in, the same bytes 
 A dataset is a list of conversations, each a list of turns; an entry is a conversation, and so far each has one turn.
 The file, in the byte order of the machine that wrote it (int64 throughout):
 
-    magic, format version, conversation count C, turn count T, body bytes, session id bytes, metadata bytes, SHA-256
+    magic, format version, conversation count C, turn count T, body bytes, session id bytes, SHA-256
     bodies, one after another, padded to 8 bytes
     columns: body ends (T), ISL tokens (T), requested OSL tokens (T), turn ends (C), session id ends (C)
-    session ids, one after another; metadata as JSON
+    session ids, one after another
 
 The checksum covers all of it.
 """
@@ -19,12 +19,10 @@ import mmap
 import os
 import struct
 from array import array
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
-
-import msgspec
 
 from aiperf.errors import InfrastructureError
 
@@ -34,7 +32,7 @@ NONE_TOKENS = -1
 _MAGIC = 0x41495045_52464453
 """Read in the wrong byte order, this is another number, and the file is refused."""
 _FORMAT_VERSION = 1
-_NUMBERS = struct.Struct("=7q")
+_NUMBERS = struct.Struct("=6q")
 _HEADER_BYTES = _NUMBERS.size + hashlib.sha256().digest_size
 _COPY_BYTES = 1 << 20
 
@@ -70,9 +68,7 @@ class StoreError(InfrastructureError):
     """The file is no store of this version of aiperf, or it arrived damaged: compile or fetch the dataset again."""
 
 
-def compile_store(
-    path: Path, conversations: Iterable[Conversation], metadata: Mapping[str, str] | None = None
-) -> StoreInfo:
+def compile_store(path: Path, conversations: Iterable[Conversation]) -> StoreInfo:
     """Writes the store; the file appears under its name only when it is whole. Memory: the columns, not the bodies.
 
     Raises: ValueError if there is no conversation, or one without turns; InfrastructureError if the disk will not have
@@ -81,7 +77,7 @@ def compile_store(
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         with temporary.open("wb") as file:
-            info = _write(file, path, conversations, metadata or {})
+            info = _write(file, path, conversations)
         temporary.replace(path)
     except OSError as error:
         temporary.unlink(missing_ok=True)
@@ -92,7 +88,7 @@ def compile_store(
     return info
 
 
-def _write(file: BinaryIO, path: Path, conversations: Iterable[Conversation], metadata: Mapping[str, str]) -> StoreInfo:
+def _write(file: BinaryIO, path: Path, conversations: Iterable[Conversation]) -> StoreInfo:
     digest = hashlib.sha256()
     body_ends, isl_tokens, requested_osl, turn_ends, session_id_ends = (array("q") for _ in range(5))
     session_ids = bytearray()
@@ -114,12 +110,9 @@ def _write(file: BinaryIO, path: Path, conversations: Iterable[Conversation], me
     if not turn_ends:
         raise ValueError("a dataset has at least one entry")
 
-    extra = msgspec.json.encode(metadata)
     columns = (body_ends, isl_tokens, requested_osl, turn_ends, session_id_ends)
-    tail = b"".join((bytes(-body_bytes % 8), *(column.tobytes() for column in columns), session_ids, extra))
-    numbers = _NUMBERS.pack(
-        _MAGIC, _FORMAT_VERSION, len(turn_ends), len(body_ends), body_bytes, len(session_ids), len(extra)
-    )
+    tail = b"".join((bytes(-body_bytes % 8), *(column.tobytes() for column in columns), session_ids))
+    numbers = _NUMBERS.pack(_MAGIC, _FORMAT_VERSION, len(turn_ends), len(body_ends), body_bytes, len(session_ids))
     digest.update(tail)
     digest.update(numbers)
     file.write(tail)
@@ -145,7 +138,6 @@ class Store:
         "_session_id_ends",
         "_session_ids_start",
         "_turn_ends",
-        "metadata",
         "path",
         "sha256",
     )
@@ -154,12 +146,10 @@ class Store:
         """Use `Store.open`."""
         self.path = path
         self._map = mapped
-        _, _, conversation_count, turn_count, body_bytes, session_id_bytes, _ = _NUMBERS.unpack_from(mapped)
+        _, _, conversation_count, turn_count, body_bytes, _ = _NUMBERS.unpack_from(mapped)
         columns_start = _HEADER_BYTES + body_bytes + -body_bytes % 8
         columns_end = columns_start + 8 * (3 * turn_count + 2 * conversation_count)
         self.sha256 = mapped[_NUMBERS.size : _HEADER_BYTES].hex()
-        self.metadata: dict[str, str] = msgspec.json.decode(mapped[columns_end + session_id_bytes :])
-        """What the compiler noted about the dataset, such as the tokenizer's source."""
         self._session_ids_start = columns_end
         self._columns = memoryview(mapped)[columns_start:columns_end].cast("q")
         turns, two_turns, three_turns = turn_count, 2 * turn_count, 3 * turn_count

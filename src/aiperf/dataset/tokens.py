@@ -14,8 +14,6 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Protocol
 
-import tokenizers
-
 from aiperf.dataset import hub
 from aiperf.errors import PlanError, Problem
 from aiperf.plan.plan import Plan
@@ -59,6 +57,8 @@ class FileTokenizer:
 
     def __init__(self, content: str, *, name: str, source: str) -> None:
         """Raises: TokenizerError if the content is no tokenizer."""
+        import tokenizers  # a large native library, and this module is imported by services that never count
+
         try:
             self._rules = tokenizers.Tokenizer.from_str(content)
         except Exception as error:  # noqa: BLE001 the border: the native library raises nothing more precise
