@@ -1,0 +1,353 @@
+"""The final table: what a person wants to know first, on one screen, calm and readable without colour.
+
+Owns: choice, order and wording of what is shown. Does not own: the numbers, which all come from the summary (the screen
+may be on another machine than the run).
+"""
+
+import math
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, TextIO
+
+from aiperf.metrics.distribution import RARE_PERCENTS, MetricResult
+from aiperf.metrics.summary import Summary
+from aiperf.metrics.verdict import Reason, Severity
+from aiperf.report.atomic import write_atomic
+from aiperf.report.summary_json import load_summary
+
+if TYPE_CHECKING:
+    from rich.console import Console, Group
+    from rich.table import Table
+    from rich.text import Text
+
+FILE_SUFFIX = "_console.txt"
+FILE_WIDTH = 100
+WIDE = 104
+"""From this many columns on, min and max are shown too."""
+ERRORS_SHOWN = 5
+LABEL_WIDTH = 12
+STATUS_STYLE = {"valid": "green", "degraded": "yellow", "invalid": "bold red"}
+FROM_DUE = "  from intended time"
+
+LATENCY_ROWS = (
+    ("time_to_first_token", "Time to first token"),
+    ("effective_time_to_first_token", FROM_DUE),
+    ("time_to_first_output_token", "Time to first output token"),
+    ("inter_token_latency", "Inter-token latency"),
+    ("request_latency", "Request latency"),
+    ("effective_latency", FROM_DUE),
+    ("output_token_throughput_per_user", "Output per user"),
+    ("input_sequence_length", "Input length"),
+    ("output_sequence_length", "Output length"),
+)
+"""Rows of the table, where the run has them. The first output token has its row when there was reasoning before it."""
+
+
+def print_summary(summary_path: Path, file: TextIO) -> None:
+    """Shows the results written at this path. Raises: InfrastructureError if there are none."""
+    summary = load_summary(summary_path)
+    encoding = (getattr(file, "encoding", None) or "utf-8").lower().replace("-", "")
+    if encoding != "utf8":
+        file.write(_ascii(console_text(summary, 80, summary_path.parent)))
+        return
+    console = _console(file=file)
+    console.print(render(summary, console.width, summary_path.parent))
+
+
+def write_console(path: Path, summary: Summary) -> None:
+    """Writes the table as a file, without colour. Raises: InfrastructureError if it cannot be written."""
+    write_atomic(path, console_text(summary, FILE_WIDTH, path.parent))
+
+
+def console_text(summary: Summary, width: int, artifact_dir: Path | None = None) -> str:
+    """The table as plain text."""
+    with open(os.devnull, "w", encoding="utf-8") as nowhere:  # noqa: PTH123 (a device has no business with Path)
+        console = _console(file=nowhere, width=width, color_system=None, force_terminal=False, record=True)
+        console.print(render(summary, width, artifact_dir))
+    return "\n".join(line.rstrip() for line in console.export_text().splitlines()).rstrip() + "\n"
+
+
+def render(summary: Summary, width: int, artifact_dir: Path | None = None) -> "Group":
+    """The whole table, to be printed at this width."""
+    from rich.console import Group
+
+    parts: list[Table | Text] = [_heading(summary), _line()]
+    rows = _table_rows(summary)
+    if rows:
+        parts += [_statistics_table(rows, width), *_footnotes(rows), _line()]
+    parts += [_facts(summary, artifact_dir, width - LABEL_WIDTH)]
+    return Group(*parts)
+
+
+# rich takes 50 ms to import, which `aiperf --help` need not wait for: hence the imports where it is used.
+
+
+def _console(**options: object) -> "Console":
+    from rich.console import Console
+
+    return Console(highlight=False, markup=False, emoji=False, soft_wrap=False, **options)  # type: ignore[arg-type]
+
+
+def _line(text: str = "", style: str = "") -> "Text":
+    from rich.text import Text
+
+    return Text(text, style)
+
+
+def _heading(summary: Summary) -> "Text":
+    endpoint = summary.input_config.get("endpoint") or {}
+    parts = [
+        ", ".join(endpoint.get("models", ())),
+        f"{endpoint.get('endpoint_type', '')}{', streaming' if endpoint.get('streaming') else ''}",
+        ", ".join(endpoint.get("urls", ())),
+    ]
+    heading = _line("aiperf ", "bold")
+    heading.append(summary.aiperf_version, "bold")
+    for part in filter(None, parts):
+        heading.append(" · ", "dim").append(_printable(part))
+    return heading
+
+
+Row = tuple[str, MetricResult]
+
+
+def _table_rows(summary: Summary) -> list[Row]:
+    reasoning = summary.metrics.get("reasoning_token_count")
+    has_reasoning = reasoning is not None and reasoning.statistics.get("sum", 0) > 0
+    return [
+        (label, summary.metrics[tag])
+        for tag, label in LATENCY_ROWS
+        if tag in summary.metrics and (has_reasoning or tag != "time_to_first_output_token")
+    ]
+
+
+def _statistics_table(rows: Sequence[Row], width: int) -> "Table":
+    from rich.table import Table
+
+    names = ["avg", "p50", "p90", "p95", "p99"]
+    if width >= WIDE:
+        names = ["avg", "min", "p50", "p90", "p95", "p99", "max"]
+    table = Table(box=None, padding=(0, 0), pad_edge=False, header_style="dim", expand=False)
+    table.add_column("", width=27, no_wrap=True)
+    table.add_column("", width=8, no_wrap=True, style="dim")
+    for name in names:
+        table.add_column(name, justify="right", width=9 if width < WIDE else 10, no_wrap=True)
+    for label, result in rows:
+        unit = result.unit.removesuffix("/user")
+        cells = [_cell(result, name) for name in names]
+        table.add_row(_line(label, "" if label != FROM_DUE else "dim"), unit, *cells)
+    return table
+
+
+def _cell(result: MetricResult, name: str) -> "Text":
+    """A statistic with its mark: ≥ where the truth may be higher, ~ where the sample is too small for it."""
+    is_small = name == "p99" and result.p99_interval is not None and result.unit != "tokens"
+    mark = "≥" if name in result.lower_bounds else "~" if is_small else ""
+    return _line(f"{mark}{number(result.statistics[name], _decimals(result))}", "dim" if is_small else "")
+
+
+def _decimals(result: MetricResult) -> int:
+    """One precision per row, by its middle: three to five figures can be read at a glance."""
+    middle = abs(result.statistics["p50"])
+    if result.unit == "tokens":
+        return 0 if middle >= 100 else 1
+    return 3 if middle < 1 else 2 if middle < 100 else 1 if middle < 10_000 else 0
+
+
+def number(value: float, decimals: int) -> str:
+    """The value with thousands separated."""
+    return "∞" if math.isinf(value) else f"{value:,.{decimals}f}"
+
+
+def _footnotes(rows: Sequence[Row]) -> Iterator["Text"]:
+    small = [(label, result) for label, result in rows if result.p99_interval and result.unit == "ms"]
+    if small:
+        count = min(int(result.statistics["count"]) for _, result in small)
+        yield _line(
+            f"~ {count:,} requests are few for p99 ({RARE_PERCENTS[99.0]} needed). At 99 % confidence it is:", "dim"
+        )
+        for label, result in small:
+            if label != FROM_DUE and result.p99_interval:
+                low, high = (number(end, _decimals(result)) for end in result.p99_interval)
+                between = f"{low} {result.unit} or more" if high == "∞" else f"{low} to {high} {result.unit}"
+                yield _line(f"  {label:<25}{between}", "dim")
+    if any(result.lower_bounds for _, result in rows):
+        yield _line("≥ may be higher: requests were cut before they had ended", "dim")
+    error = max(result.relative_error for _, result in rows)
+    if error:
+        yield _line(
+            f"Percentiles are within {error:.1%} of the exact ones: there were too many requests to keep all", "dim"
+        )
+
+
+def _facts(summary: Summary, artifact_dir: Path | None, width: int) -> "Table":
+    """Everything under the table: a label on the left, text that wraps on the right."""
+    from rich.table import Table
+
+    grid = Table.grid(padding=(0, 0))
+    grid.add_column(width=LABEL_WIDTH, no_wrap=True, style="dim")
+    grid.add_column(overflow="fold")
+    blocks = (
+        (
+            ("Throughput", [*_throughput(summary, width)]),
+            ("Load", _lines(_load(summary), width)),
+            ("Requests", _lines(_requests(summary), width)),
+        ),
+        (("Errors", [*_errors(summary)]),),
+        (("Verdict", [*_verdict(summary)]), ("Warnings", [_line(_printable(text)) for text in summary.warnings])),
+        (
+            ("Measured", _lines(_sources(summary), width)),
+            ("Artifacts", [*_artifacts(summary, artifact_dir, width)]),
+        ),
+    )
+    is_first = True
+    for block in blocks:
+        lines = [(label, texts) for label, texts in block if texts]
+        if lines and not is_first:
+            grid.add_row("", "")
+        for label, texts in lines:
+            for position, text in enumerate(texts):
+                grid.add_row(label if position == 0 else "", text)
+        is_first = is_first and not lines
+    return grid
+
+
+def _value(summary: Summary, tag: str) -> float | None:
+    result = summary.metrics.get(tag)
+    return None if result is None else result.statistics["avg"]
+
+
+def _lines(parts: Sequence[str], width: int, separator: str = " · ", style: str = "") -> list["Text"]:
+    """The parts on as few lines as hold them. No part is broken unless it alone is longer than a line."""
+    lines: list[Text] = []
+    for part in parts:
+        if lines and len(lines[-1]) + len(separator) + len(part) <= width:
+            lines[-1].append(separator, "dim").append(part, style)
+        else:
+            lines.append(_line(part, style))
+    return lines
+
+
+def _throughput(summary: Summary, width: int) -> Iterator["Text"]:
+    whole = [
+        f"{number(value, 0 if value >= 10_000 else 2 if value < 100 else 1)} {unit}"
+        for tag, unit in (
+            ("request_throughput", "requests/s"),
+            ("output_token_throughput", "output tokens/s"),
+            ("total_token_throughput", "tokens/s in all"),
+        )
+        if (value := _value(summary, tag)) is not None
+    ]
+    yield from _lines(whole, width)
+    window, duration = _value(summary, "steady_window_duration"), _value(summary, "benchmark_duration")
+    requests, tokens = _value(summary, "steady_request_throughput"), _value(summary, "steady_output_token_throughput")
+    if window and duration and requests is not None:
+        steady = [f"without ramp and drain: {number(requests, 2 if requests < 100 else 1)} requests/s"]
+        if tokens:
+            steady.append(f"{number(tokens, 0 if tokens >= 10_000 else 1)} output tokens/s")
+        yield from _lines([*steady, f"{window:,.1f} s of {duration:,.1f} s"], width, style="dim")
+    goodput, good = _value(summary, "goodput"), _value(summary, "good_request_fraction")
+    if goodput is not None and good is not None:
+        objectives = (summary.input_config.get("results") or {}).get("goodput") or ""
+        yield from _lines([f"{number(goodput, 2)} good requests/s ({good:.1%})", _printable(objectives)], width)
+
+
+def _load(summary: Summary) -> list[str]:
+    load = summary.load
+    parts = []
+    if load.request_rate is not None:
+        parts.append(f"{load.request_rate:,g} requests/s asked for")
+    if load.concurrency is not None:
+        parts.append(f"{'at most ' if load.request_rate is not None else ''}{load.concurrency:,} at a time")
+    if load.offered_rate is not None:
+        parts.append(f"offered {number(load.offered_rate, 2)}/s")
+    if load.achieved_rate is not None and load.request_rate is not None:
+        parts.append(f"achieved {number(load.achieved_rate, 2)}/s")
+    if load.unsent_count:
+        parts.append(f"{load.unsent_count:,} never sent")
+    if load.in_flight_avg is not None:
+        parts.append(f"{number(load.in_flight_avg, 1)} in flight on average")
+    return parts
+
+
+def _requests(summary: Summary) -> list[str]:
+    succeeded, failed = int(_value(summary, "request_count") or 0), int(_value(summary, "error_request_count") or 0)
+    cancelled, censored = _value(summary, "cancelled_request_count"), _value(summary, "censored_count")
+    parts = [f"{succeeded:,} succeeded"]
+    if failed:
+        parts.append(f"{failed:,} failed ({failed / (succeeded + failed):.2%})")
+    if censored:
+        parts.append(f"{int(censored):,} cut at the end of grace")
+    if cancelled:
+        parts.append(f"{int(cancelled):,} cancelled")
+    if summary.credits.lost:
+        parts.append(f"{summary.credits.lost:,} lost")
+    duration = _value(summary, "benchmark_duration")
+    if duration is not None:
+        parts.append(f"in {duration:,.1f} s")
+    return parts
+
+
+def _errors(summary: Summary) -> Iterator["Text"]:
+    entries = summary.error_summary
+    widest = len(f"{max((entry.count for entry in entries), default=0):,}")
+    for entry in entries[:ERRORS_SHOWN]:
+        what = entry.kind if entry.code is None else f"{entry.kind} {entry.code}"
+        text = _line().append(f"{entry.count:>{widest},}", "red").append(f" {what}")
+        yield text.append(f"  {_printable(entry.message)}", "dim") if entry.message else text
+    if len(entries) > ERRORS_SHOWN:
+        rest = entries[ERRORS_SHOWN:]
+        yield _line(f"{sum(entry.count for entry in rest):,} of {len(rest)} other kinds", "dim")
+
+
+def _verdict(summary: Summary) -> Iterator["Text"]:
+    status = summary.verdict.status
+    serious = [reason for reason in summary.verdict.reasons if reason.severity is not Severity.NOTE]
+    notes = [reason for reason in summary.verdict.reasons if reason.severity is Severity.NOTE]
+    words = {
+        "valid": "the numbers can be trusted",
+        "degraded": "read the numbers with the following in mind",
+        "invalid": "do not use these numbers",
+    }
+    yield _line(status, STATUS_STYLE.get(status, "")).append(f"  {words.get(status, '')}", "dim")
+    for reason in serious:
+        yield _reason(reason)
+    for reason in notes:
+        yield _line(f"Note: {_printable(reason.text)}", "dim")
+
+
+def _reason(reason: Reason) -> "Text":
+    return _line(_printable(reason.text))
+
+
+def _sources(summary: Summary) -> list[str]:
+    tokenizer = f" ({summary.tokenizer})" if summary.tokenizer else ""
+    tokens = {
+        "server": "tokens counted by the server",
+        "tokenizer": f"tokens counted by the tokenizer{tokenizer}",
+        "mixed": f"tokens counted by the server, else by the tokenizer{tokenizer}",
+    }.get(summary.token_source, "tokens not counted")
+    stamps = {
+        "kernel": "arrivals stamped by the kernel",
+        "user": "arrivals stamped in user space",
+        "mixed": "arrivals stamped by the kernel, some in user space",
+    }.get(summary.timestamp_source, "")
+    return [part for part in (tokens, stamps) if part]
+
+
+def _artifacts(summary: Summary, artifact_dir: Path | None, width: int) -> Iterator["Text"]:
+    if artifact_dir is not None:
+        yield _line(f"{_printable(str(artifact_dir))}{os.sep}")
+    yield from _lines(summary.artifacts, width, separator="  ", style="dim")
+
+
+def _printable(text: str) -> str:
+    """A server's text may carry control sequences; none of them reaches the terminal."""
+    return "".join(character if character.isprintable() else " " for character in text)
+
+
+def _ascii(text: str) -> str:
+    for fancy, plain in (("≥", ">="), ("∞", "inf"), ("·", "-"), ("…", "...")):
+        text = text.replace(fancy, plain)
+    return text.encode("ascii", "replace").decode()
