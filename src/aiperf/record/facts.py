@@ -81,12 +81,14 @@ class Facts(NamedTuple):
     first_output_ns: int
     """As `first_content_ns`, of the first chunk that is not only reasoning."""
     second_content_ns: int
+    """As `first_content_ns`, of the second chunk; NONE if it shares the first one's read and has no time of its own."""
     last_content_ns: int
     """Arrival of the last content chunk; without streaming that of the last body byte."""
     first_content_width_ns: int
     """The first content chunk arrived within this duration before its stamp (0: exactly then)."""
     last_content_width_ns: int
     content_chunk_count: int
+    """0 without streaming: no chunk was seen apart."""
     shared_chunk_count: int
     """Content chunks that share a read with an earlier one and therefore have no gap of their own."""
     isl_tokens: int

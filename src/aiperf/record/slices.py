@@ -56,7 +56,17 @@ class SliceWriter:
     On the timing path: every method costs well under a microsecond and only appends.
     """
 
-    __slots__ = ("_blob", "_ends", "_heads", "_reads", "_response_heads", "_sequence", "_texts", "_worker_index", "size_bytes")
+    __slots__ = (
+        "_blob",
+        "_ends",
+        "_heads",
+        "_reads",
+        "_response_heads",
+        "_sequence",
+        "_texts",
+        "_worker_index",
+        "size_bytes",
+    )
 
     def __init__(self, worker_index: int) -> None:
         self._worker_index = worker_index

@@ -85,12 +85,12 @@ def text_to_count(row: int, answer: Answer, columns: TokenColumns) -> TextToCoun
     """What the tokenizer is still to count for this record; None if nothing, or if its text was not kept."""
     if not (answer.keeps_text and answer.has_content):
         return None
-    reasoning = answer.reasoning_text.getvalue() if answer.reasoning_text else ""
+    reasoning = answer.reasoning_text.decode()
     if columns.token_source == TokenSource.SERVER:
         if columns.reasoning_tokens != NONE:
             return None
         return TextToCount(row, "", reasoning, "", columns.output_tokens)
-    output = answer.output_text.getvalue() if answer.output_text else ""
+    output = answer.output_text.decode()
     return TextToCount(row, output, reasoning, answer.first_chunk_text, NONE)
 
 
