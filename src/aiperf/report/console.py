@@ -26,6 +26,8 @@ FILE_WIDTH = 100
 WIDE = 104
 """From this many columns on, min and max are shown too."""
 ERRORS_SHOWN = 5
+MESSAGE_SHOWN = 160
+"""Characters of an error's first text; the summary file has more."""
 LABEL_WIDTH = 12
 STATUS_STYLE = {"valid": "green", "degraded": "yellow", "invalid": "bold red"}
 FROM_DUE = "  from intended time"
@@ -240,13 +242,13 @@ def _throughput(summary: Summary, width: int) -> Iterator["Text"]:
         if (value := _value(summary, tag)) is not None
     ]
     yield from _lines(whole, width)
-    window, duration = _value(summary, "steady_window_duration"), _value(summary, "benchmark_duration")
+    window = _value(summary, "steady_window_duration")
     requests, tokens = _value(summary, "steady_request_throughput"), _value(summary, "steady_output_token_throughput")
-    if window and duration and requests is not None:
-        steady = [f"without ramp and drain: {number(requests, 2 if requests < 100 else 1)} requests/s"]
+    if window and requests is not None:
+        steady = [f"{number(requests, 2 if requests < 100 else 1)} requests/s"]
         if tokens:
             steady.append(f"{number(tokens, 0 if tokens >= 10_000 else 1)} output tokens/s")
-        yield from _lines([*steady, f"{window:,.1f} s of {duration:,.1f} s"], width, style="dim")
+        yield from _lines([*steady, f"in the {window:,.1f} s without ramp and drain"], width, style="dim")
     goodput, good = _value(summary, "goodput"), _value(summary, "good_request_fraction")
     if goodput is not None and good is not None:
         objectives = (summary.input_config.get("results") or {}).get("goodput") or ""
@@ -295,7 +297,7 @@ def _errors(summary: Summary) -> Iterator["Text"]:
     for entry in entries[:ERRORS_SHOWN]:
         what = entry.kind if entry.code is None else f"{entry.kind} {entry.code}"
         text = _line().append(f"{entry.count:>{widest},}", "red").append(f" {what}")
-        yield text.append(f"  {_printable(entry.message)}", "dim") if entry.message else text
+        yield text.append(f"  {_printable(entry.message)[:MESSAGE_SHOWN]}", "dim") if entry.message else text
     if len(entries) > ERRORS_SHOWN:
         rest = entries[ERRORS_SHOWN:]
         yield _line(f"{sum(entry.count for entry in rest):,} of {len(rest)} other kinds", "dim")
