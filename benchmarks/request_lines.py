@@ -1,6 +1,9 @@
 """CPU cost of a line of `profile_export.jsonl`, from the columns to the compressed shard, and of merging shards.
 
-python benchmarks/request_lines.py
+    python benchmarks/request_lines.py
+
+Taken on 2 shared virtual cores (Python 3.11, 36 metrics of full precision, 2.5 KB a line), in CPU time:
+line 13 µs, shard 4 µs (373 bytes a line on disk), merge 5.5 µs.
 """
 
 import io

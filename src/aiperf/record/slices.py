@@ -106,8 +106,8 @@ class SliceWriter:
         x = exchange
         self._ends.extend(
             (
-                x.handle, x.credit_index, x.turn_index, x.phase, self._worker_index, x.url_index, x.entry_index, x.outcome,
-                x.error_kind, x.http_status, x.due_ns, x.dispatched_ns, x.blocked_ns, x.dns_ns, x.connect_ns, x.tls_ns,
+                x.handle, x.credit_index, x.turn_index, x.phase, self._worker_index, x.url_index, x.entry_index,
+                x.outcome, x.error_kind, x.http_status, x.due_ns, x.dispatched_ns, x.blocked_ns, x.dns_ns, x.connect_ns, x.tls_ns,
                 x.sent_ns, x.send_done_ns, x.first_byte_ns, x.end_ns, x.rearm_delay_ns, x.connection_reused, x.retried,
                 x.sent_bytes, x.received_bytes,
             )

@@ -157,7 +157,7 @@ def _metrics(record_count: int, metrics: Mapping[str, npt.NDArray[Any]], units: 
     for rows in groups.values():
         columns = np.flatnonzero(defined[rows[0]])
         template, width = _template([tags[column] for column in columns], units), len(columns)
-        texts = _number_texts(values[np.ix_(rows, columns)])
+        texts = _number_texts(values[rows][:, columns])
         for position, row in enumerate(rows):
             objects[row] = template % tuple(texts[position * width : (position + 1) * width])
     return objects
