@@ -53,7 +53,7 @@ def plan_from_argv(argv: Sequence[str], environ: Mapping[str, str]) -> tuple[Pla
 def read_command_line(argv: Sequence[str]) -> CommandLine:
     """The flags on the command line, with the problems of its form.
 
-    A value may follow as the next word or after `=`; one that starts with `-` and is no number needs the `=`.
+    A value may follow as the next word or after `=`; one that starts with `--` or is itself a flag needs the `=`.
     """
     line = CommandLine()
     words = list(argv)
@@ -67,13 +67,13 @@ def read_command_line(argv: Sequence[str]) -> CommandLine:
         last = spelling
         if spelling not in _SPELLINGS:
             _refuse(line, spelling)
-            if words and not _looks_like_flag(words[0]):
+            if words and _may_be_value(words[0], spelling):
                 words.pop(0)
         elif spelling in FLAGS and FLAGS[spelling].preset is not None:
             _take_switch(line, spelling, FLAGS[spelling], text if equals else None)
         elif equals:
             _take_value(line, spelling, text)
-        elif words and not _looks_like_flag(words[0]):
+        elif words and _may_be_value(words[0], spelling):
             _take_value(line, spelling, words.pop(0))
         else:
             _refuse_missing_value(line, spelling)
@@ -82,9 +82,15 @@ def read_command_line(argv: Sequence[str]) -> CommandLine:
     return line
 
 
-def _looks_like_flag(word: str) -> bool:
-    """Whether a word cannot be the value of the flag before it. Negative numbers can, and are judged as numbers."""
-    return word.startswith("-") and word != "-" and not word[1:2].isdigit() and word[1:2] != "."
+def _may_be_value(word: str, spelling: str) -> bool:
+    """Whether a word can be the value of the flag before it: what is no flag and does not start like one.
+
+    Negative numbers are values, to be judged as numbers. After a flag that takes a secret, everything but a known flag
+    is a value: a key may start with dashes, and must not be told as an unknown flag.
+    """
+    if word.partition("=")[0] in _SPELLINGS:
+        return False
+    return not word.startswith("--") or (spelling in FLAGS and FLAGS[spelling].field.confidential)
 
 
 def _refuse_stray(line: CommandLine, word: str, last: str) -> None:
@@ -106,7 +112,7 @@ def _refuse_missing_value(line: CommandLine, spelling: str) -> None:
     if spelling in HELP_FLAGS:
         return  # answered before anything is read (`main`)
     metavar = FLAGS[spelling].field.metavar if spelling in FLAGS else "FILE"
-    hint = f"Write {spelling} {metavar}; a value that starts with a dash, {spelling}=VALUE."
+    hint = f"Write {spelling} {metavar}; a value that starts with dashes, {spelling}=VALUE."
     line.problems.append(Problem("needs a value", spelling, hint))
     if spelling in FLAGS:
         line.broken.add(FLAGS[spelling].field.name)

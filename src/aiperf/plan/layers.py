@@ -247,16 +247,15 @@ def _nested(values: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
 
 def _refusals(known: PlanField, value: Any, origin: str, complaints: list[ErrorDetails]) -> Iterator[Problem]:
     """One problem for each wrong member, in the field's words. All arms of a union complain: one is heard."""
-    seen = set()
+    first_by_position: dict[int | None, ErrorDetails] = {}
     for complaint in complaints:
-        section, name, *place = complaint["loc"]
-        position = next((step for step in place if isinstance(step, int)), None)
-        if (section, name) != (known.section, known.name) or position in seen:
-            continue
-        if position is None and isinstance(value, tuple):
-            continue  # the scalar arm of a sweep: the list arm says which member is wrong
-        seen.add(position)
-        culprit = value if position is None or not isinstance(value, list | tuple) else value[position]
+        if complaint["loc"][:2] == (known.section, known.name):
+            position = next((step for step in complaint["loc"][2:] if isinstance(step, int)), None)
+            first_by_position.setdefault(position, complaint)
+    if len(first_by_position) > 1:
+        first_by_position.pop(None, None)  # about the whole list, which follows from its members
+    for position, complaint in first_by_position.items():
+        culprit = value if position is None else value[position]
         reason = str(complaint.get("ctx", {}).get("error", "")) or f"{_shown(known, culprit)} is not {known.expects}"
         hint = did_you_mean(culprit, known.choices) if isinstance(culprit, str) else ""
         yield Problem(reason, origin, hint)

@@ -1,0 +1,18 @@
+from aiperf.plan.plan import EndpointPlan, InputPlan, LoadPlan, Plan
+
+
+def plan(**load: object) -> Plan:
+    return Plan(endpoint=EndpointPlan(models=("a", "b")), load=LoadPlan.model_validate(load))
+
+
+def test_a_scalar_plan_has_itself_as_its_only_variant() -> None:
+    alone = plan(concurrency=4)
+    assert list(alone.variants()) == [alone]
+
+
+def test_a_sweep_has_a_scalar_variant_for_each_combination() -> None:
+    swept = plan(concurrency=[1, 2], request_rate=[10.0, 20.0])
+    swept = swept.model_copy(update={"input": InputPlan(isl_mean_tokens=(5, 6))})
+    variants = [(v.load.concurrency, v.load.request_rate, v.input.isl_mean_tokens) for v in swept.variants()]
+    assert sorted(variants) == [(c, r, i) for c in (1, 2) for r in (10.0, 20.0) for i in (5, 6)]
+    assert all(variant.endpoint.models == ("a", "b") for variant in swept.variants())
