@@ -18,6 +18,8 @@ class Hand:
     """As last ordered; -1: no limit."""
     slots_held: int
     """The most it may be using: while an order to lower its slots is unconfirmed, still the number before."""
+    settled: bool = True
+    """No order of slots is unconfirmed."""
     given: int = 0
     returned: int = 0
     """Ended or handed back."""
@@ -38,16 +40,13 @@ class Hand:
         return self.given - self.returned
 
     @property
-    def settled(self) -> bool:
-        """Whether it is known to go by the slots last ordered."""
-        return self.slots == self.slots_held and not self._raising
-
-    _raising: bool = False
-    """An order to raise its slots is unconfirmed."""
+    def movable(self) -> bool:
+        """Whether its slots may be changed now. One that has stopped keeps them for what it still has in flight."""
+        return self.settled and not self.stopped
 
     def order_slots(self, slots: int) -> None:
         """Books a change of slots. Only for a settled hand: of one order at a time it is known what confirms it."""
-        self._raising = slots > self.slots
+        self.settled = False
         self.slots_held = max(slots, self.slots)
         self.slots = slots
 
@@ -64,7 +63,7 @@ class Hand:
         self.queued, self.overdue = report.queued, report.overdue
         self.in_flight, self.idle_slots = report.in_flight, report.idle_slots
         if report.in_flight + report.idle_slots == self.slots:
-            self.slots_held, self._raising = self.slots, False
+            self.slots_held, self.settled = self.slots, True
         if self.reported_ns >= 0 and now_ns > self.reported_ns:
             per_s = report.ended_count * 1e9 / (now_ns - self.reported_ns)
             self.used_per_s += (per_s - self.used_per_s) / 2

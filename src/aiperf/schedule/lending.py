@@ -20,10 +20,10 @@ def give_free_slots(total: int, hands: Sequence[Hand]) -> dict[int, int]:
     free = total - sum(hand.slots_held for hand in hands)
     if free <= 0:
         return {}
-    room = [hand.slots_max - hand.slots if hand.settled else 0 for hand in hands]
+    room = [hand.slots_max - hand.slots if hand.movable else 0 for hand in hands]
     given = even_shares(free, [min(space, _wanted(hand)) for space, hand in zip(room, hands, strict=True)])
     left = free - sum(given)
-    if left and all(hand.settled for hand in hands):
+    if left and all(hand.movable for hand in hands):
         more = even_shares(left, [space - got for space, got in zip(room, given, strict=True)])
         given = [got + extra for got, extra in zip(given, more, strict=True)]
     return {position: hands[position].slots + got for position, got in enumerate(given) if got}
@@ -35,7 +35,7 @@ def take_idle_slots(total: int, hands: Sequence[Hand]) -> dict[int, int]:
     A hand without arrivals waiting gives up to half of its idle slots, and always keeps one.
     """
     coming = total - sum(hand.slots for hand in hands)  # free, or already on the way back
-    wanted = sum(_wanted(hand) for hand in hands if hand.settled) - coming
+    wanted = sum(_wanted(hand) for hand in hands if hand.movable) - coming
     spare = [min((hand.idle_slots + 1) // 2, hand.slots - 1) if _can_lend(hand) else 0 for hand in hands]
     if wanted <= 0 or not any(spare):
         return {}
@@ -49,4 +49,4 @@ def _wanted(hand: Hand) -> int:
 
 
 def _can_lend(hand: Hand) -> bool:
-    return hand.settled and hand.overdue == 0 and hand.idle_slots > 0
+    return hand.movable and hand.overdue == 0 and hand.idle_slots > 0

@@ -71,6 +71,7 @@ class Scheduler:
         self._handed = 0
         self._unused: list[Int64Array] = []
         self._completed = self._failed = self._cancelled = self._censored = self._lost = 0
+        self._now_ns = 0
         self._start_ns = self._stop_ns = self._cut_ns = NONE
         self._next_tick_ns = NONE
         self._next_move_ns = 0
@@ -105,7 +106,8 @@ class Scheduler:
 
     def tick(self, now_ns: int) -> list[Action]:
         """`next_tick_ns` has come."""
-        if self._finished or self._next_tick_ns == NONE or now_ns < self._next_tick_ns:
+        self._now_ns = now_ns
+        if self._next_tick_ns == NONE or now_ns < self._next_tick_ns:
             return []
         actions = self._end_supply_if_due(now_ns) if self._arrivals is None else self._deal(now_ns)
         return actions + self._finish_if_drained(now_ns)
@@ -119,6 +121,7 @@ class Scheduler:
         hand = self._hands.get(worker)
         if hand is None or self._finished:
             return []
+        self._now_ns = now_ns
         hand.book(report, now_ns)
         self._completed += report.completed
         self._failed += report.failed
@@ -189,11 +192,12 @@ class Scheduler:
         """Arrivals past their due instant that wait for a slot, as last returned."""
         return sum(hand.overdue for hand in self._hands.values())
 
-    def ledger(self, now_ns: int) -> Ledger:
-        """The account so far. It reconciles only when the phase is finished."""
+    @property
+    def ledger(self) -> Ledger:
+        """The account as of the last event; that of a finished phase reconciles. `offered`: what was due so far."""
         unused = np.concatenate(self._unused) if self._unused else np.empty(0, np.int64)
         issued = self._handed - unused.size
-        asked = self._asked_count(now_ns)
+        asked = self._asked_count()
         unsent = max(0, asked - self._handed) + int(np.count_nonzero(unused < asked))
         return Ledger(
             issued=issued,
@@ -203,14 +207,14 @@ class Scheduler:
             censored=self._censored,
             lost=self._lost,
             unsent=unsent,
-            offered=issued + unsent,
+            offered=issued + unsent if self._finished or self._arrivals is None else asked,
         )
 
-    def _asked_count(self, now_ns: int) -> int:
+    def _asked_count(self) -> int:
         """Arrivals due before the phase ended, or until now; in closed loop none: there the slots ask."""
         if self._arrivals is None or self._start_ns == NONE:
             return 0
-        end_ns = min(instant for instant in (now_ns, self._stop_ns, self._ended_early_ns) if instant != NONE)
+        end_ns = min(instant for instant in (self._now_ns, self._stop_ns, self._ended_early_ns) if instant != NONE)
         return min(self._limit, self._arrivals.count_before(end_ns - self._start_ns))
 
     # Credits
@@ -254,8 +258,10 @@ class Scheduler:
         Towards the end of a counted run, a worker is given no more in advance than its share of half of what is left;
         the very last credits go only to slots that stand idle.
         """
-        left = self._limit - self._handed
-        ahead = min(_spare_count(hand), left * hand.slots // (2 * (self._plan.concurrency or 1)))
+        ahead = _spare_count(hand)
+        if len(self._hands) > 1:
+            left = self._limit - self._handed
+            ahead = min(ahead, left * hand.slots // (2 * (self._plan.concurrency or 1)))
         return self._issue(hand, hand.slots + ahead - hand.outstanding)
 
     def _issue(self, hand: Hand, wanted: int) -> list[Action]:
@@ -280,12 +286,12 @@ class Scheduler:
 
     def _finish_if_drained(self, now_ns: int) -> list[Action]:
         """The end, if every worker in use is drained, or none is left."""
-        if self._finished or not (
-            not self._hands or (self._supply_ended and all(hand.drained for hand in self._hands.values()))
-        ):
+        drained = self._supply_ended and all(hand.drained for hand in self._hands.values())
+        if self._finished or not (drained or not self._hands):
             return []
+        self._now_ns = now_ns
         self._finished, self._supply_ended, self._next_tick_ns = True, True, NONE
-        return [FinishPhase(self.ledger(now_ns))]
+        return [FinishPhase(self.ledger)]
 
     # Slots
 
@@ -328,9 +334,10 @@ class Scheduler:
     def _move_slots(self, now_ns: int) -> list[Action]:
         """Gives free slots away and, under a cap, asks for idle ones back. See `lending`."""
         concurrency = self._plan.concurrency
-        if concurrency is None or self._ended_early_ns != NONE or now_ns < self._next_move_ns:
+        pointless = self._supply_ended and (self._arrivals is None or self._ended_early_ns != NONE)
+        if concurrency is None or pointless or now_ns < self._next_move_ns:
             return []
-        hands = [hand for hand in self._hands.values() if not hand.drained and not hand.stopped]
+        hands = [hand for hand in self._hands.values() if not hand.drained]
         self._next_move_ns = now_ns + len(hands) * MOVE_INTERVAL_PER_WORKER_NS
         moves = give_free_slots(concurrency, hands)
         if self._plan.mode is Mode.CAPPED and self._lends:
