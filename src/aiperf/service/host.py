@@ -5,7 +5,6 @@ processes (`aiperf.deploy`), the services' work.
 """
 
 import asyncio
-import contextlib
 import logging
 import os
 import signal
@@ -56,6 +55,8 @@ def run_host(host_id: str, layout: Layout, plan: Plan, parent_pipe: int = -1) ->
         try:
             clock = RunClock(layout.anchor_ns)
             await host_services(Surroundings(host, layout, plan, wire, clock, connections_max(this_machine())))
+        except asyncio.CancelledError:
+            log.info("told to leave by a signal, or the starter is gone")
         finally:
             if parent_pipe >= 0:
                 loop.remove_reader(parent_pipe)
@@ -63,16 +64,16 @@ def run_host(host_id: str, layout: Layout, plan: Plan, parent_pipe: int = -1) ->
 
     try:
         uvloop.run(main())
-    except asyncio.CancelledError:
-        return ExitCode.DONE
     except* AIPerfError as group:
         for error in group.exceptions:
             log.error("%s", error)
-        return ExitCode.INFRASTRUCTURE
+        code = ExitCode.INFRASTRUCTURE
     except* Exception:  # The outer edge of a process: a bug is written down, then ends it.
         log.critical("%s", traceback.format_exc())
-        return ExitCode.BUG
-    return ExitCode.DONE
+        code = ExitCode.BUG
+    else:
+        code = ExitCode.DONE
+    return code
 
 
 def start_logging(artifact_dir: Path, level: str, host_id: str) -> None:
@@ -86,5 +87,4 @@ def start_logging(artifact_dir: Path, level: str, host_id: str) -> None:
     handler.setFormatter(logging.Formatter(f"%(asctime)s.%(msecs)03d %(levelname)-7s {host_id}[{os.getpid()}] %(name)s: %(message)s", "%H:%M:%S"))
     names = {"trace": logging.DEBUG, "debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING}
     logging.basicConfig(level=names.get(level, logging.ERROR), handlers=[handler], force=True)
-    with contextlib.suppress(ImportError):
-        logging.captureWarnings(True)
+    logging.captureWarnings(True)

@@ -5,7 +5,8 @@ Owns: what every service does besides its own work. Does not own: judging silenc
 
 import asyncio
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
+from typing import Any
 
 from aiperf.clock import Clock
 from aiperf.service.layout import ServiceSeat, ServiceType
@@ -17,6 +18,21 @@ from aiperf.wire.messages import HEARTBEAT_INTERVAL_NS, Heartbeat, Registered
 def register(seat: Seat, service: ServiceSeat, host_id: str) -> None:
     """Tells the controller that the service is there."""
     seat.send(Registered(service.service_id, service.service_type.value, os.getpid(), host_id))
+
+
+async def run_together(*works: Coroutine[Any, Any, None]) -> None:
+    """Runs parts of a service side by side until the first returns, or fails; then cancels the others.
+
+    Raises: whatever made the first one fail.
+    """
+    tasks = [asyncio.create_task(work) for work in works]
+    try:
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        for task in done:
+            task.result()
+    finally:
+        for task in tasks:
+            task.cancel()
 
 
 async def keep_in_touch(seat: Seat, clock: Clock, health: Callable[[], dict[str, float]] = dict) -> None:

@@ -14,6 +14,7 @@ from aiperf.clock import Clock
 from aiperf.record.assembly import Assembled, RecordAssembler
 from aiperf.record.slices import read_slice
 from aiperf.service.column_messages import ColumnHeader, encode_columns
+from aiperf.service.membership import run_together
 from aiperf.service.shard_outlet import ShardOutlet, by_phase
 from aiperf.wire.bus import Seat
 from aiperf.wire.messages import Configure, Exit, FinishRecords, RecordsFinished, ServiceLost, ServiceReady
@@ -33,7 +34,7 @@ SILENCE_BEFORE_GIVING_UP_S = 5.0
 class RecordProcessor:
     """`run()` returns when it is told to exit.
 
-    `make_assembler` is called once the dataset is known.
+    `make_pipeline` is called once the dataset is known.
     """
 
     def __init__(
@@ -43,51 +44,43 @@ class RecordProcessor:
         slices: Port,
         columns: Port,
         clock: Clock,
-        make_assembler: Callable[[Configure], RecordAssembler],
-        make_shards: Callable[[Configure], ShardOutlet],
+        make_pipeline: Callable[[Configure], tuple[RecordAssembler, ShardOutlet]],
     ) -> None:
         self._seat = seat
         self._slices = slices
         self._columns = columns
         self._clock = clock
-        self._make_assembler = make_assembler
-        self._make_shards = make_shards
+        self._make_pipeline = make_pipeline
         self._workers: list[str] = []
         self._received: dict[int, int] = {}
         self._slice_arrived = asyncio.Event()
         self._batch_count = 0
         self._record_count = 0
-        self._processing: asyncio.Task[None] | None = None
+        self._configured = asyncio.Event()
+        self._finished = False
 
     async def run(self) -> None:
-        try:
-            while True:
-                _, message = await self._seat.receive()
-                match message:
-                    case Configure():
-                        self._configure(message)
-                    case ServiceLost() if message.service_id in self._workers:
-                        dropped = self._assembler.drop_worker(self._workers.index(message.service_id))
-                        log.warning("%s was lost with %d open streams", message.service_id, dropped)
-                    case FinishRecords():
-                        self._finishing = asyncio.create_task(self._finish(message))
-                    case Exit():
-                        return
-                if self._processing is not None and self._processing.done():
-                    self._processing.result()
-        finally:
-            for task in (self._processing, self._batching) if self._processing is not None else ():
-                task.cancel()
+        await run_together(self._take_orders(), self._process_slices(), self._send_batches())
 
-    def _configure(self, configure: Configure) -> None:
-        self._workers = configure.workers
-        self._assembler = self._make_assembler(configure)
-        self._shards = self._make_shards(configure)
-        self._processing = asyncio.create_task(self._process_slices())
-        self._batching = asyncio.create_task(self._send_batches())
-        self._seat.send(ServiceReady(self._seat.name))
+    async def _take_orders(self) -> None:
+        while True:
+            _, message = await self._seat.receive()
+            match message:
+                case Configure():
+                    self._workers = message.workers
+                    self._assembler, self._shards = self._make_pipeline(message)
+                    self._configured.set()
+                    self._seat.send(ServiceReady(self._seat.name))
+                case ServiceLost() if message.service_id in self._workers:
+                    dropped = self._assembler.drop_worker(self._workers.index(message.service_id))
+                    log.warning("%s was lost with %d open streams", message.service_id, dropped)
+                case FinishRecords():
+                    await self._finish(message)
+                case Exit():
+                    return
 
     async def _process_slices(self) -> None:
+        await self._configured.wait()
         while True:
             _, frames = await self._slices.receive()
             slice_ = read_slice(frames)
@@ -98,9 +91,11 @@ class RecordProcessor:
             await asyncio.sleep(0)
 
     async def _send_batches(self) -> None:
+        await self._configured.wait()
         while True:
             await asyncio.sleep(BATCH_INTERVAL_S)
-            await self._send_batch()
+            if not self._finished:
+                await self._send_batch()
 
     async def _send_batch(self) -> None:
         assembled = self._assembler.take()
@@ -127,7 +122,7 @@ class RecordProcessor:
             except TimeoutError:
                 log.error("announced slices did not come: expected %s, got %s", order.slice_counts, self._received)
                 break
-        self._batching.cancel()
+        self._finished = True
         await self._send_batch()
         missing = sum(max(0, count - self._received.get(worker, 0)) for worker, count in order.slice_counts.items())
         finished = RecordsFinished(

@@ -19,6 +19,7 @@ from aiperf.plan.plan import Plan
 from aiperf.record.facts import Phase
 from aiperf.service.column_messages import decode_columns
 from aiperf.service.layout import Layout
+from aiperf.service.membership import run_together
 from aiperf.service.result_export import export_results
 from aiperf.units import NS_PER_S
 from aiperf.wire.bus import Seat
@@ -28,7 +29,6 @@ from aiperf.wire.messages import (
     ExportResults,
     LoadStatus,
     Progress,
-    ServiceLost,
     ServiceReady,
     StartPhase,
 )
@@ -58,21 +58,10 @@ class RecordsManager:
         """When the requests of each line of a record processor's shard ended, in the order of lines."""
         self._batch_counts: dict[str, int] = defaultdict(int)
         self._batch_arrived = asyncio.Event()
-        self._lost: set[str] = set()
         self._recent: deque[tuple[int, int, int]] = deque()
-        self._exporting: asyncio.Task[None] | None = None
 
     async def run(self) -> None:
-        merging = asyncio.create_task(self._merge_columns())
-        orders = asyncio.create_task(self._take_orders())
-        try:
-            done, _ = await asyncio.wait((merging, orders), return_when=asyncio.FIRST_COMPLETED)
-            for task in done:
-                task.result()
-        finally:
-            for task in (merging, orders, self._exporting):
-                if task is not None:
-                    task.cancel()
+        await run_together(self._merge_columns(), self._take_orders())
 
     async def _take_orders(self) -> None:
         while True:
@@ -85,15 +74,10 @@ class RecordsManager:
                     self._recent.clear()
                 case LoadStatus():
                     self._seat.send(self._progress(message))
-                case ServiceLost():
-                    self._lost.add(message.service_id)
-                    self._batch_arrived.set()
                 case ExportResults():
-                    self._exporting = asyncio.create_task(self._export(message))
+                    await self._export(message)
                 case Exit():
                     return
-            if self._exporting is not None and self._exporting.done():
-                self._exporting.result()
 
     async def _merge_columns(self) -> None:
         while True:

@@ -23,6 +23,7 @@ from aiperf.schedule.scheduler import (
 )
 from aiperf.schedule.scheduler import EndCredits as End
 from aiperf.schedule.scheduler import SetSlots as Slots
+from aiperf.service.membership import run_together
 from aiperf.units import NS_PER_S
 from aiperf.wire.bus import Seat
 from aiperf.wire.messages import (
@@ -73,17 +74,7 @@ class TimingManager:
         self._rescheduled = asyncio.Event()
 
     async def run(self) -> None:
-        tasks = [
-            asyncio.create_task(work)
-            for work in (self._take_orders(), self._take_returns(), self._tick(), self._tell_status())
-        ]
-        try:
-            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-            for task in done:
-                task.result()
-        finally:
-            for task in tasks:
-                task.cancel()
+        await run_together(self._take_orders(), self._take_returns(), self._tick(), self._tell_status())
 
     async def _take_orders(self) -> None:
         while True:
@@ -164,7 +155,7 @@ class TimingManager:
     def _status(self) -> LoadStatus:
         assert self._scheduler is not None
         phase = self._phases[self._start.phase]
-        ledger = self._scheduler.ledger(self._clock.now_ns())
+        ledger = self._scheduler.ledger
         done = ledger.completed + ledger.failed + ledger.cancelled + ledger.censored + ledger.lost
         return LoadStatus(
             phase=phase.phase,
@@ -206,7 +197,8 @@ class TimingManager:
         self._scheduler = None
         counts = dataclasses.asdict(action.ledger)
         log.info("phase %d accounted for: %s", self._start.phase, counts)
-        self._seat.send(PhaseFinished(self._start.phase, self._start.start_ns, self._clock.now_ns(), counts))
+        start = self._start
+        self._seat.send(PhaseFinished(start.phase, start.start_ns, start.stop_ns, self._clock.now_ns(), counts))
 
     def _send(self, worker: str, message: Message) -> None:
         if not self._credits.send([encode(message)], worker):

@@ -5,22 +5,25 @@ what any service does.
 """
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from aiperf.clock import Clock, RunClock
 from aiperf.dataset.store import Store
-from aiperf.dataset.tokens import open_tokenizer
-from aiperf.endpoint.client import ClientSettings, HttpClient
+from aiperf.dataset.tokens import Tokenizer, open_tokenizer
+from aiperf.endpoint.client import HttpClient
 from aiperf.endpoint.dialects import DIALECTS
 from aiperf.endpoint.exchange import Sink
 from aiperf.endpoint.request_head import RequestHead
+from aiperf.endpoint.settings import ClientSettings
 from aiperf.endpoint.target import Target
 from aiperf.endpoint.timer import DueTimer
+from aiperf.metrics.goodput import parse_goodput
 from aiperf.plan.plan import Plan
 from aiperf.record.assembly import RecordAssembler
+from aiperf.record.token_counts import TokenPolicy
 from aiperf.schedule.phases import phases
 from aiperf.service.dataset_manager import DatasetManager
 from aiperf.service.layout import Host, Layout, ServiceSeat, ServiceType
@@ -126,33 +129,48 @@ def _records_manager(_: ServiceSeat, seat: Seat, around: Surroundings) -> Made:
 def _record_processor(service: ServiceSeat, seat: Seat, around: Surroundings) -> Made:
     plan, layout = around.plan, around.layout
 
-    def make_assembler(configure: Configure) -> RecordAssembler:
+    def make_pipeline(configure: Configure) -> tuple[RecordAssembler, ShardOutlet]:
         store = Store.open(Path(configure.dataset_path))
-        return RecordAssembler(
+        counter = LazyTokenCounter(configure.tokenizer_source)
+        assembler = RecordAssembler(
             dialect=DIALECTS[plan.endpoint.endpoint_type],
             streaming=plan.endpoint.streaming,
             entry_tokens=lambda entry: (store.isl_tokens(entry), store.requested_osl(entry)),
-            count_tokens=lambda texts: open_tokenizer(configure.tokenizer_source).count(texts),
+            count_tokens=counter.count,
             token_policy=_token_policy(plan),
             keep_chunks=plan.results.export_level == "raw",
         )
+        objectives = parse_goodput(plan.results.goodput)
+        return assembler, ShardOutlet(service.service_id, layout, plan, configure, store, objectives)
 
     processor = RecordProcessor(
         seat=seat,
         slices=around.bind(f"records/{service.service_id}", Pattern.FUNNEL),
         columns=around.connect("columns", Pattern.FUNNEL, service.service_id),
         clock=around.clock,
-        make_assembler=make_assembler,
-        make_shards=lambda configure: ShardOutlet(service.service_id, layout, plan, configure),
+        make_pipeline=make_pipeline,
     )
     return processor.run(), dict
 
 
-def _token_policy(plan: Plan) -> str:
+class LazyTokenCounter:
+    """Opens the tokenizer when the first text is to be counted: most runs have the server's counts and never do."""
+
+    def __init__(self, source: str) -> None:
+        self._source = source
+        self._tokenizer: Tokenizer | None = None
+
+    def count(self, texts: Sequence[str]) -> list[int]:
+        if self._tokenizer is None:
+            self._tokenizer = open_tokenizer(self._source)
+        return self._tokenizer.count(texts)
+
+
+def _token_policy(plan: Plan) -> TokenPolicy:
     """Who counts output tokens: `--use-server-token-count` and `--tokenizer` force one, else the server is preferred."""
     if plan.endpoint.use_server_token_count:
-        return "server"
-    return "tokenizer" if plan.tokenizer.tokenizer is not None else "prefer-server"
+        return TokenPolicy.SERVER_ONLY
+    return TokenPolicy.TOKENIZER_ONLY if plan.tokenizer.tokenizer is not None else TokenPolicy.SERVER_PREFERRED
 
 
 def _worker(service: ServiceSeat, seat: Seat, around: Surroundings) -> Made:

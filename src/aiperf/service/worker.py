@@ -22,6 +22,7 @@ from aiperf.endpoint.request_head import RequestHead
 from aiperf.record.request_id import x_correlation_id, x_request_id
 from aiperf.schedule.dispatcher import Dispatcher
 from aiperf.schedule.phases import PROFILING
+from aiperf.service.membership import run_together
 from aiperf.service.slice_outlet import SliceOutlet
 from aiperf.units import NS_PER_MS, NS_PER_S
 from aiperf.wire.bus import Seat
@@ -136,16 +137,9 @@ class Worker:
     async def run(self) -> None:
         self._loop = asyncio.get_running_loop()
         self._client.attach(self._loop)
-        tasks = [
-            asyncio.create_task(work) for work in (self._take_orders(), self._take_credits(), self._flush_slices())
-        ]
         try:
-            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-            for task in done:
-                task.result()
+            await run_together(self._take_orders(), self._take_credits(), self._flush_slices())
         finally:
-            for task in tasks:
-                task.cancel()
             self._timer.close()
             self._client.close()
             self._outlet.close()

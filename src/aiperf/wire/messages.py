@@ -102,6 +102,7 @@ class PhaseFinished(Message):
 
     phase: int
     start_ns: int
+    stop_ns: int
     end_ns: int
     ledger: dict[str, int]
     """issued, completed, failed, cancelled, censored, lost, unsent; and offered."""

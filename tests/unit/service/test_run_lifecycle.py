@@ -72,7 +72,7 @@ class Run:
         return told
 
     def finish_phase(self, phase: int = 1) -> list[Tell]:
-        return self(PhaseFinished(phase, 0, 1, {"issued": 8, "completed": 8}))
+        return self(PhaseFinished(phase, 0, -1, 1, {"issued": 8, "completed": 8}))
 
     def up_to_exporting(self) -> list[Tell]:
         self.up_to_running()

@@ -1,0 +1,144 @@
+"""The end of a run: from the merged partial result to the files in the artifact directory.
+
+Owns: which files are written, under which names and in which order. Does not own: what stands in them
+(`aiperf.report`), the numbers (`aiperf.metrics`).
+
+The summary is written last: where it is, everything it names is there too.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from aiperf import __version__
+from aiperf.dataset.store import Store
+from aiperf.metrics.partial import Partial
+from aiperf.metrics.run_facts import Ledger, PhaseFacts, RunFacts, WorkerFacts
+from aiperf.metrics.summary import Summary, summarise
+from aiperf.plan.dumps import public_dump
+from aiperf.plan.plan import Plan
+from aiperf.report.atomic import atomic_file
+from aiperf.report.console import write_console
+from aiperf.report.csv_export import write_csv
+from aiperf.report.inputs_json import write_inputs
+from aiperf.report.shards import completion_ranks, merge_shards
+from aiperf.report.summary_json import write_summary
+from aiperf.service.dataset_manager import STORE_NAME
+from aiperf.service.layout import Layout, ServiceType
+from aiperf.service.shard_outlet import LINES_SUFFIX, RAW_SUFFIX
+from aiperf.wire.messages import ExportResults, ResultsExported
+
+EndsByShard = Mapping[str, npt.NDArray[np.int64]]
+
+
+def export_results(
+    order: ExportResults, partial: Partial, ends_ns: EndsByShard, layout: Layout, plan: Plan
+) -> ResultsExported:
+    """Writes every artifact; says where they are. Raises: InfrastructureError if a file cannot be written."""
+    folder, prefix = Path(layout.artifact_dir), plan.results.export_prefix
+    summary_path = folder / f"{prefix}_aiperf.json"
+    written = ["inputs.json", "logs/aiperf.log"]
+    warnings = list(order.warnings)
+
+    write_inputs(folder / "inputs.json", _sessions(Store.open(Path(layout.data_dir) / STORE_NAME)))
+    lines = {f"{prefix}.jsonl": LINES_SUFFIX}
+    if plan.results.export_level == "raw":
+        lines[f"{prefix}_raw.jsonl"] = RAW_SUFFIX
+    for name, suffix in lines.items() if order.shard_paths else ():
+        missing = _merge_lines(folder / name, order.shard_paths, suffix, ends_ns)
+        written.append(name)
+        if missing:
+            warnings.append(f"{name} lacks {missing} lines: the record processor that had them was lost")
+
+    written = [summary_path.name, f"{prefix}_aiperf.csv", f"{prefix}_console.txt", *written]
+    summary = summarise(partial, _run_facts(order, partial, layout, plan, warnings, written))
+    write_csv(folder / f"{prefix}_aiperf.csv", summary)
+    write_console(folder / f"{prefix}_console.txt", summary)
+    write_summary(summary_path, summary)
+    return ResultsExported(
+        artifact_dir=str(folder),
+        summary_path=str(summary_path),
+        completed_count=partial.totals.completed_count,
+        failed_count=partial.totals.failed_count,
+        verdict=summary.verdict.status,
+        first_error=_first_error(summary),
+    )
+
+
+def _sessions(store: Store) -> Any:
+    return ((session_id, [msgspec.Raw(body) for body in bodies]) for session_id, bodies in store.payloads())
+
+
+def _merge_lines(path: Path, shards: Mapping[str, str], suffix: str, ends_ns: EndsByShard) -> int:
+    """Writes all lines in order of completion; returns how many are missing."""
+    paths = [Path(shard + suffix) for shard in shards.values()]
+    with atomic_file(path) as out:
+        return merge_shards(paths, completion_ranks([ends_ns[name] for name in shards]), out).missing_count
+
+
+def _run_facts(
+    order: ExportResults, partial: Partial, layout: Layout, plan: Plan, warnings: list[str], artifacts: list[str]
+) -> RunFacts:
+    phases = [
+        PhaseFacts(
+            phase=phase.phase,
+            start_ns=phase.start_ns,
+            end_ns=phase.end_ns,
+            stop_ns=phase.stop_ns,
+            ledger=Ledger(**phase.ledger),
+        )
+        for phase in order.phases
+    ]
+    reasons = {lost.service_id: lost.reason for lost in order.lost_services}
+    workers = [
+        WorkerFacts(
+            worker_index=index,
+            service_id=seat.service_id,
+            lost_reason=reasons.pop(seat.service_id, ""),
+            observations=order.worker_observations.get(seat.service_id, {}),
+        )
+        for index, seat in enumerate(layout.services(ServiceType.WORKER))
+    ]
+    run = RunFacts(
+        benchmark_id=layout.run_id,
+        aiperf_version=__version__,
+        plan=public_dump(plan),
+        phases=phases,
+        outcome=order.outcome,
+        reason=order.reason,
+        workers=workers,
+        lost_services=[f"{name}: {reason}" for name, reason in reasons.items()],
+        slices_lost_count=order.lost_slice_count,
+        deferred_bytes=sum(int(worker.observations.get("deferred_bytes", 0)) for worker in workers),
+        tokenizer=order.tokenizer,
+        timestamp_source=_timestamp_source(order.worker_observations),
+        warnings=warnings,
+        run_info={"random_seed": layout.random_seed},
+        artifacts=artifacts,
+    )
+    measured = run.measured()
+    ended = measured.ledger.completed + measured.ledger.failed if measured else 0
+    records = partial.totals.completed_count + partial.totals.failed_count
+    return msgspec.structs.replace(run, records_lost_count=max(0, ended - records))
+
+
+def _timestamp_source(observations: Mapping[str, Mapping[str, float]]) -> str:
+    """Where arrival times came from, over all workers."""
+    by_kernel = sum(worker.get("kernel_stamped_read_count", 0) for worker in observations.values())
+    by_user = sum(worker.get("user_stamped_read_count", 0) for worker in observations.values())
+    if by_kernel and by_user:
+        return "mixed"
+    return "kernel" if by_kernel else "user" if by_user else ""
+
+
+def _first_error(summary: Summary) -> str:
+    """The most frequent error in one line."""
+    if not summary.error_summary:
+        return ""
+    error = summary.error_summary[0]
+    kind = f"{error.kind} {error.code}" if error.code else error.kind
+    return f"{kind}: {error.message}" if error.message else kind
