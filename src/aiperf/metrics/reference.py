@@ -17,18 +17,18 @@ INTRODUCTION = f"""\
 This page is printed from the catalog (`src/aiperf/metrics/catalog.py`). Do not edit it; run `make docs`.
 
 Times of a request: **due** (intended; not in pure closed loop), **dispatched** (the worker takes it up), **sent** (just
-before the request is handed to an open connection), **first byte**, **content chunks** (non-empty text, reasoning text or
-a tool call), **end** (last content chunk; without streaming the last body byte). Connection set-up is before *sent*.
+before the request is handed to an open connection), **first byte**, **content chunks** (non-empty text, reasoning text
+or a tool call), **end** (last content chunk; without streaming the last body byte). Connection set-up is before *sent*.
 
-Requests of the warm-up are in no metric. Failed and cancelled requests are in no latency. Requests cut at the end of the
-grace period count at their elapsed time; what that could raise is listed in `lower_bounds` and printed with ≥.
+Requests of the warm-up are in no metric. Failed and cancelled requests are in no latency. Requests cut at the end of
+the grace period count at their elapsed time; what that could raise is listed in `lower_bounds` and printed with ≥.
 
 Distributions report avg, min, max, std (of the population), count, sum and {", ".join(f"p{p}" for p in PERCENTS)};
-{" and ".join(f"{percentile_name(p)} from {n:,} requests on" for p, n in RARE_PERCENTS.items() if p > 99)}. Below
-{RARE_PERCENTS[99.0]} requests p99 is marked ~ and given with its order-statistic interval at 99 % confidence. Percentiles
-interpolate linearly between the exact values up to {EXACT_LIMIT:,} requests. Above that, and always for inter-chunk
-latency, they come from a sketch and are within {RELATIVE_ERROR:.2%}; `relative_error` says so. Sweep lines and the steady
-window are exact up to {SWEEP_LIMIT:,} requests; above that only the average concurrency is given.
+{" and ".join(f"{percentile_name(p)} from {n:,} requests on" for p, n in RARE_PERCENTS.items() if p > 99)}.
+Below {RARE_PERCENTS[99.0]} requests p99 is marked ~ and given with its order-statistic interval at 99 % confidence.
+Percentiles interpolate linearly between the exact values up to {EXACT_LIMIT:,} requests. Above that, and always for
+inter-chunk latency, they come from a sketch and are within {RELATIVE_ERROR:.2%}; `relative_error` says so. Sweep lines
+and the steady window are exact up to {SWEEP_LIMIT:,} requests; above that only the average concurrency is given.
 """
 HEADINGS = {
     Kind.PER_REQUEST: "Per request",
