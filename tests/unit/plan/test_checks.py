@@ -4,7 +4,16 @@ from typing import Any
 import pytest
 
 from aiperf.errors import PlanError, Problem
-from aiperf.plan.checks import CHECKS, GOODPUT_TAGS, check_plan, is_sweep, parse_goodput, sweep_problems
+from aiperf.metrics.catalog import PER_REQUEST, Better
+from aiperf.plan.checks import (
+    CHECKS,
+    GOODPUT_TAGS,
+    STREAMING_TAGS,
+    check_plan,
+    is_sweep,
+    parse_goodput,
+    sweep_problems,
+)
 from aiperf.plan.fields import FIELD_BY_NAME
 from aiperf.plan.plan import Plan
 
@@ -169,3 +178,11 @@ def test_a_list_of_values_is_a_sweep_and_several_models_are_none() -> None:
     plan, origins = made(concurrency=[1, 2], isl_mean_tokens=[1, 2, 3])
     assert is_sweep(plan)
     assert [problem.origin for problem in sweep_problems(plan, origins)] == ["--isl", "--concurrency"]
+
+
+def test_objectives_are_the_catalogs_metrics_of_a_request_that_the_service_answers_for() -> None:
+    candidates = {metric.tag for metric in PER_REQUEST if metric.exported and metric.better is not Better.NEITHER}
+    about_the_client = {"dispatch_lag", "send_lag", "rearm_delay"}
+    about_the_measurement = {tag for tag in candidates if tag.endswith(("_width", "_diff_pct"))}
+    assert candidates - about_the_client - about_the_measurement == GOODPUT_TAGS
+    assert {metric.tag for metric in PER_REQUEST if metric.streaming_only} & GOODPUT_TAGS == STREAMING_TAGS
