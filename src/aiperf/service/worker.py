@@ -9,6 +9,7 @@ dispatched in the same callback; slices and credit returns leave on timers of th
 
 import asyncio
 import logging
+import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -145,7 +146,8 @@ class Worker:
             self._outlet.close()
 
     def health(self) -> dict[str, float]:
-        return self._client.observations()
+        """What the worker observes of itself."""
+        return {"cpu_s": time.process_time()} | self._client.observations()
 
     # The control bus
 
@@ -172,7 +174,7 @@ class Worker:
     async def _hand_over_everything(self) -> None:
         await self._outlet.drain(self._clock.now_ns)
         flushed = RecordsFlushed(
-            self._seat.name, self._outlet.slice_counts(), self._outlet.deferred_bytes, self._client.observations()
+            self._seat.name, self._outlet.slice_counts(), self._outlet.deferred_bytes, self.health()
         )
         self._seat.send(flushed)
 
