@@ -55,7 +55,10 @@ class Draft:
 
 @dataclass(slots=True)
 class _Layer:
-    """One source: what it gives, by field name, and what is wrong with it."""
+    """One source: what it gives, by field name, and what is wrong with it.
+
+    In `broken` are fields that something unreadable was probably meant for. A later layer that gives them mends them.
+    """
 
     given: dict[str, Given] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
@@ -85,9 +88,14 @@ def draft_plan(
     nothing more is said.
     """
     layers = [_file_layer(config_path), _environment_layer(environ), _flags_layer(flags)]
-    given = {name: value for layer in layers for name, value in layer.given.items()}
-    problems = [problem for layer in layers for problem in layer.problems]
-    broken_names = set(broken).union(*(layer.broken for layer in layers))
+    given: dict[str, Given] = {}
+    problems: list[Problem] = []
+    broken_names: set[str] = set()
+    for layer in layers:
+        given |= layer.given
+        problems += layer.problems
+        broken_names = (broken_names - layer.given.keys()) | layer.broken
+    broken_names |= broken
     values = _read_values(given, problems, broken_names)
     plan = _build(values, given, problems, broken_names)
     origins = _origins(plan, given)
@@ -156,8 +164,6 @@ def _read_values(given: Mapping[str, Given], problems: list[Problem], broken: se
     """Each winner in the form pydantic takes. What cannot be read becomes a problem, and its field broken."""
     values = {}
     for name, source in given.items():
-        if name in broken:
-            continue
         known = FIELD_BY_NAME[name]
         try:
             values[name] = _from_file(known, source.value) if source.from_file else _from_texts(known, source.value)

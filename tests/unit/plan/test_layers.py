@@ -231,6 +231,7 @@ def test_all_problems_of_all_layers_are_told_at_once(tmp_path: Path) -> None:
     problems = problems_of(flags, environ, path)
     assert {problem.origin for problem in problems} == {
         f"{path}: load.concurency",
+        f"{path}: load.duration_s",
         f"{path}: warmup.warmup_concurrency",
         "AIPERF_DURATION",
         "AIPERF_ENDPOINT_TYPE",
@@ -252,6 +253,22 @@ def test_a_misspelt_model_is_not_called_missing_too(tmp_path: Path) -> None:
     assert [problem.origin for problem in problems_of({}, {"AIPERF_MODEL": "m"})] == ["AIPERF_MODEL"]
     assert len(problems_of({}, {}, config(tmp_path, endpoint={"model": "m"}))) == 1
     assert len(problems_of({}, {}, tmp_path / "nowhere.yaml")) == 1
+
+
+def test_a_file_that_cannot_be_read_hides_no_other_problem(tmp_path: Path) -> None:
+    flags: FlagValues = {"--concurrency": ["x"], "--input-file": ["nowhere.jsonl"], "--arrival-pattern": ["gamma"]}
+    problems = problems_of(flags, {"AIPERF_DURATION": "5"}, tmp_path / "nowhere.yaml")
+    assert [problem.origin for problem in problems] == [
+        f"--config {tmp_path}/nowhere.yaml",
+        "AIPERF_DURATION",
+        "--concurrency",
+        "--input-file",
+    ]
+
+
+def test_a_misspelt_section_hides_no_problem_of_its_settings_elsewhere(tmp_path: Path) -> None:
+    problems = problems_of({**MODEL, "--concurrency": ["x"]}, {}, config(tmp_path, laod={"concurrency": 1}))
+    assert [problem.origin for problem in problems] == [f"{tmp_path}/bench.yaml: laod", "--concurrency"]
 
 
 def test_no_consequence_of_a_wrong_value_is_told() -> None:
