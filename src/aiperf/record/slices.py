@@ -107,9 +107,9 @@ class SliceWriter:
         self._ends.extend(
             (
                 x.handle, x.credit_index, x.turn_index, x.phase, self._worker_index, x.url_index, x.entry_index,
-                x.outcome, x.error_kind, x.http_status, x.due_ns, x.dispatched_ns, x.blocked_ns, x.dns_ns, x.connect_ns, x.tls_ns,
-                x.sent_ns, x.send_done_ns, x.first_byte_ns, x.end_ns, x.rearm_delay_ns, x.connection_reused, x.retried,
-                x.sent_bytes, x.received_bytes,
+                x.outcome, x.error_kind, x.http_status, x.due_ns, x.dispatched_ns, x.blocked_ns, x.dns_ns, x.connect_ns,
+                x.tls_ns, x.sent_ns, x.send_done_ns, x.first_byte_ns, x.end_ns, x.rearm_delay_ns, x.connection_reused,
+                x.retried, x.sent_bytes, x.received_bytes,
             )
         )  # fmt: skip
         self.size_bytes += 8 * END_WIDTH

@@ -2,7 +2,7 @@ from itertools import pairwise
 
 import hypothesis.strategies as st
 import pytest
-from hypothesis import example, given
+from hypothesis import given
 
 from aiperf.endpoint import sse
 from aiperf.endpoint.sse import Event, SseParser
@@ -50,6 +50,8 @@ def events_of(*reads: bytes) -> list[bytes | Event]:
         (b"data:a\n\n", [b"a"]),
         (b"data:  a\n\n", [b" a"]),
         (b"data: a\ndata: b\n\n", [b"a\nb"]),
+        (b"data: a\r\ndata: b\r\n\r\n", [b"a\nb"]),
+        (b"data: a\rdata: b\n\n", [b"a\nb"]),
         (b"data\n\n", [b""]),
         (b"data\ndata\n\n", [b"\n"]),
         (b": a comment\n\n: another\ndata: a\n\n", [b"a"]),
@@ -77,18 +79,24 @@ def test_stream_gives_events(stream: bytes, events: list[bytes | Event]) -> None
 SCRAPS = st.sampled_from(
     [
         *(b"data", b"data:", b"data: ", b"event: error", b"event: message", b"event", b"id: 1", b": ping", b":", b" "),
+        *(b"data: a\n\n", b"data: b\r\n", b"data: c\r", b"data: d\n"),
         *(b"\n", b"\r", b"\r\n", b"\n\n", b"\r\n\r\n", b'{"a":1}', b"[DONE]", b"\xef\xbb\xbf", b"\xef", b"\xff", b"x"),
     ]
 )
 
 
-@given(st.lists(SCRAPS, max_size=30).map(b"".join), st.data())
-@example(b"data: a\r\n\r\ndata: b\n\n", None)
-def test_any_split_gives_the_events_of_the_standard(stream: bytes, data: st.DataObject | None) -> None:
-    cuts = data.draw(st.lists(st.integers(0, len(stream)), max_size=8)) if data else range(len(stream))
-    edges = [0, *sorted(cuts), len(stream)]
-    reads = [stream[start:stop] for start, stop in pairwise(edges)]
-    assert events_of(*reads) == reference_events(stream)
+@given(st.lists(SCRAPS, max_size=30), st.data())
+def test_any_split_gives_the_events_of_the_standard(scraps: list[bytes], data: st.DataObject) -> None:
+    stream = b"".join(scraps)
+    edges = [0, *sorted(data.draw(st.lists(st.integers(0, len(stream)), max_size=8))), len(stream)]
+    events = reference_events(stream)
+    assert events_of(*scraps) == events
+    assert events_of(*(bytes([byte]) for byte in stream)) == events
+    assert events_of(*(stream[start:stop] for start, stop in pairwise(edges))) == events
+
+
+def test_byte_order_mark_is_one_at_the_very_start_only() -> None:
+    assert events_of(b"data: a\n\n", b"\xef\xbb\xbfdata: b\n\n", b"data: c\n\n") == [b"a", b"c"]
 
 
 def test_pending_is_the_unfinished_event() -> None:

@@ -102,9 +102,15 @@ def test_undefined_metrics_are_left_out() -> None:
 
 def test_whole_numbers_have_no_fraction() -> None:
     lines = request_lines(
-        facts_of({}), {"a": np.array([10.0]), "b": np.array([10.05])}, {"a": "%", "b": "%"}, [""], CONTEXT
+        facts_of({}),
+        {"a": np.array([10.0]), "b": np.array([10.05]), "c": np.array([0.0])},
+        {"a": "%", "b": "%", "c": "%"},
+        [""],
+        CONTEXT,
     )
-    assert b'"metrics":{"a":{"value":10,"unit":"%"},"b":{"value":10.05,"unit":"%"}}' in lines[0]
+    assert (
+        b'"metrics":{"a":{"value":10,"unit":"%"},"b":{"value":10.05,"unit":"%"},"c":{"value":0,"unit":"%"}}' in lines[0]
+    )
 
 
 def test_no_records_give_no_lines() -> None:
