@@ -103,7 +103,7 @@ def _line_entries(path: Path, findings: _Findings) -> Iterator[Entry]:
         for number, line in enumerate(file, 1):
             if number == 1:
                 line = line.removeprefix(b"\xef\xbb\xbf")
-            if line.isspace():
+            if not line.strip():
                 continue
             place = f"line {number}"
             try:

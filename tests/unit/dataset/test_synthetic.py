@@ -134,8 +134,8 @@ def test_prompts_differ_between_entries_and_between_seeds() -> None:
 
 def test_prompts_do_not_share_their_first_tokens() -> None:
     """A server's prefix cache works in blocks of some 16 tokens."""
-    _, writer = WRITERS["builtin"]
-    starts = {tuple(builtin().encode(prompt.text)[:16]) for prompt in writer.prompts([60] * 500, seed=1)}
+    tokenizer, writer = WRITERS["builtin"]
+    starts = {tuple(tokenizer.encode(prompt.text)[:16]) for prompt in writer.prompts([60] * 500, seed=1)}
     assert len(starts) > 495
 
 
