@@ -63,6 +63,7 @@ class Completions:
         return _delta(_decode(data))
 
     def decode_body(self, data: bytes) -> Delta:
+        """What a whole body says. Here `choices` must be there, for nothing else follows."""
         answer = _decode(data)
         delta = _delta(answer)
         if answer.choices is None and delta.error is None:

@@ -1,7 +1,9 @@
 import json
 from typing import Any
 
+import hypothesis.strategies as st
 import pytest
+from hypothesis import HealthCheck, given, settings
 
 from aiperf.endpoint.chat import Chat
 from aiperf.endpoint.dialect import Delta, RequestContent, RequestOptions, Usage
@@ -149,6 +151,40 @@ def test_error_null_is_none() -> None:
 def test_what_is_no_chunk_is_refused_in_one_line(data: bytes) -> None:
     with pytest.raises(ValueError, match=r"^[^\n]+$"):
         CHAT.decode_event(data)
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=3),
+    lambda inner: (
+        st.lists(inner, max_size=2) | st.dictionaries(st.sampled_from(["text", "message"]), inner, max_size=2)
+    ),
+    max_leaves=4,
+)
+MESSAGE = st.dictionaries(st.sampled_from(["content", "reasoning", "refusal", "tool_calls", "function_call"]), JSON)
+CHOICE = st.fixed_dictionaries({}, optional={"delta": MESSAGE, "message": MESSAGE, "finish_reason": JSON})
+ANSWER = st.fixed_dictionaries(
+    {},
+    optional={
+        "choices": st.lists(CHOICE, max_size=2) | JSON,
+        "usage": st.dictionaries(st.sampled_from(["prompt_tokens", "prompt_tokens_details"]), JSON) | JSON,
+        "error": JSON,
+        "object": st.just("error") | JSON,
+        "message": JSON,
+    },
+)
+
+
+@settings(suppress_health_check=[HealthCheck.too_slow])
+@given(ANSWER)
+def test_whatever_a_server_sends_is_a_delta_or_refused(answer: dict[str, Any]) -> None:
+    for decode in (CHAT.decode_event, CHAT.decode_body):
+        try:
+            delta = decode(json.dumps(answer).encode())
+        except ValueError:
+            continue
+        assert all(isinstance(text, str) for text in delta[:3])
+        assert delta.error is None or isinstance(delta.error, str)
+        assert all(-1 <= count < 1 << 53 for count in delta.usage or ())
 
 
 def test_object_without_choices_adds_nothing() -> None:
