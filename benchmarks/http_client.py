@@ -146,7 +146,8 @@ def measure(connections: int, requests: int, tokens: int, settings: ClientSettin
     kind = f"{tokens} chunks" if tokens else "one chunk"
     print(
         f"{kind:>10}, {connections} connections: {requests / cpu_s:,.0f} requests and "
-        f"{counters.read_count / cpu_s:,.0f} reads per CPU-second ({counters.timestamp_source} stamps, {cpu_s:.2f} CPU-s, {load.failed} failed, "
+        f"{counters.read_count / cpu_s:,.0f} reads per CPU-second "
+        f"({counters.timestamp_source} stamps, {cpu_s:.2f} CPU-s, {load.failed} failed, "
         f"{counters.coalesced_read_count} coalesced, longest batch {counters.drain_max_ns / 1e6:.1f} ms)"
     )
 

@@ -50,13 +50,14 @@ from aiperf.endpoint.counters import ClientCounters
 from aiperf.endpoint.dialer import Dialer
 from aiperf.endpoint.exchange import ErrorKind, Exchange, Outcome, Sink
 from aiperf.endpoint.failures import Failure, broken_connection, closed_early, tls_failure
-from aiperf.endpoint.framing import Framing, FramingError
 from aiperf.endpoint.pool import Pool
+from aiperf.endpoint.response import ResponseIntake
 from aiperf.endpoint.selector import WRITABLE, make_selector
 from aiperf.endpoint.settings import ClientSettings
 from aiperf.endpoint.stamps import read_timespec
 from aiperf.endpoint.target import Target
 from aiperf.endpoint.tls import TlsBuffers
+from aiperf.endpoint.wakeup import Wakeup
 from aiperf.endpoint.wall_clock import WallClockWatch
 from aiperf.errors import InfrastructureError
 from aiperf.units import NS_PER_S, ns_from_s
@@ -69,8 +70,6 @@ TICK_INTERVAL_S = 0.05
 """How often deadlines are looked at: the granularity of timeouts."""
 POLL_INTERVAL_S = 0.001
 """How often a selector without a descriptor of its own is asked."""
-RESPONSE_HEAD_BYTES_MAX = 16 << 10
-"""Of a response head that is kept."""
 
 
 class HttpClient:
@@ -92,19 +91,16 @@ class HttpClient:
         self._connections: dict[int, Connection] = {}
         """By descriptor; all that are open or being made."""
         self._in_flight: dict[Exchange, Connection | None] = {}
-        self._parts: list[bytes] = []
-        """Body bytes of the read at hand, chunk by chunk."""
+        self._intake = ResponseIntake(sink, settings, self.counters)
         self._tls_buffers = TlsBuffers()
         self._draining = False
         self._closed = False
         self._to_close: list[socket.socket] = []
         self._loop: asyncio.AbstractEventLoop | None = None
         self._ticker: asyncio.TimerHandle | None = None
-        self._wake_reader, self._wake_writer = socket.socketpair()
-        self._wake_reader.setblocking(False)
-        self._wake_writer.setblocking(False)
+        self._wakeup = Wakeup()
         self._watches: dict[int, Callable[[], None]] = {}
-        self._watch(self._wake_reader.fileno(), self._on_wake)
+        self._watch(self._wakeup.fileno(), self._wakeup.hush)
         self._wall_clock = _wall_clock_watch() if self._stamping_socket else None
         if self._wall_clock is not None:
             self._watch(self._wall_clock.fileno(), self._on_clock_set)
@@ -118,7 +114,7 @@ class HttpClient:
             tls_buffers=self._tls_buffers,
             kernel_stamps=self._stamping_socket is not None,
             is_wanted=self._in_flight.__contains__,
-            wake=self._wake,
+            wake=self._wakeup.ring,
             on_open=self._on_open,
             on_failed=self._fail,
             discard=self._discard,
@@ -208,9 +204,9 @@ class HttpClient:
         for connection in list(self._connections.values()):
             self._discard(connection)
         self._dialer.close()
-        for sock in (self._wake_reader, self._wake_writer, self._stamping_socket, self._wall_clock):
-            if sock is not None:
-                sock.close()
+        for resource in (self._wakeup, self._stamping_socket, self._wall_clock):
+            if resource is not None:
+                resource.close()
         self._selector.close()
         if not self._draining:
             self._close_sockets()
@@ -263,7 +259,7 @@ class HttpClient:
     def _on_open(self, connection: Connection) -> None:
         exchange = connection.exchange
         assert exchange is not None
-        connection.framing = Framing(self._parts)
+        connection.framing = self._intake.framing()
         connection.receive = connection.sock.recvmsg
         self._send(connection, exchange)
 
@@ -383,58 +379,13 @@ class HttpClient:
             self._hang_up(connection)
 
     def _take(self, connection: Connection, exchange: Exchange, stamp_ns: int, after_ns: int, data: bytes) -> None:
-        """Hands on what one read says of the response."""
-        framing, failure = connection.framing, None
-        in_head = not framing.head_complete
-        if in_head:
-            if exchange.first_byte_ns < 0:
-                exchange.first_byte_ns = stamp_ns
-            framing.head += data
-        try:
-            framing.feed(data)
-        except FramingError as error:
-            if not framing.complete:
-                failure = _not_http(error, framing)
-        if in_head:
-            if framing.head_complete:
-                self._take_head(connection, exchange)
-            elif len(framing.head) > self._settings.max_head_bytes:
-                failure = Failure(
-                    ErrorKind.PROTOCOL, f"the response's head is longer than {self._settings.max_head_bytes} bytes"
-                )
-        parts = self._parts
-        if parts:
-            if len(parts) == 1:
-                body = parts[0]
-            else:
-                body = b"".join(parts)
-                self.counters.coalesced_read_count += 1
-            parts.clear()
-            if exchange.error_kind:
-                body = body[: connection.error_bytes_left]
-                connection.error_bytes_left -= len(body)
-            if body:
-                self._sink.on_read(exchange, stamp_ns, after_ns, body)
+        failure = self._intake.take(connection, exchange, stamp_ns, after_ns, data)
         if connection.exchange is not exchange:
             return  # cut by the sink
         if failure is not None:
             self._fail(exchange, failure)
-        elif framing.complete:
+        elif connection.framing.complete:
             self._complete(connection, exchange, stamp_ns)
-
-    def _take_head(self, connection: Connection, exchange: Exchange) -> None:
-        framing = connection.framing
-        exchange.http_status = status = framing.status
-        exchange.body_kind = framing.body_kind
-        is_success = 200 <= status < 300
-        if not is_success or self._settings.keep_response_heads:
-            exchange.response_head = framing.final_head()[:RESPONSE_HEAD_BYTES_MAX]
-        if not is_success:
-            exchange.error_kind = ErrorKind.HTTP_STATUS
-            exchange.error_text = _status_text(exchange.response_head, status)
-            connection.error_bytes_left = self._settings.max_error_body_bytes
-        framing.head = b""
-        self._sink.on_head(exchange)
 
     # Ends
 
@@ -535,15 +486,6 @@ class HttpClient:
         self._watches[descriptor] = watch
         self._selector.add(descriptor, writable=False)
 
-    def _wake(self) -> None:
-        """Makes `drain` run soon. Called from any thread."""
-        with suppress(OSError):  # a full buffer wakes as well; a closed client needs no waking
-            self._wake_writer.send(b"\0")
-
-    def _on_wake(self) -> None:
-        with suppress(BlockingIOError):
-            self._wake_reader.recv(4096)
-
     def _on_clock_set(self) -> None:
         if self._wall_clock is not None and self._wall_clock.was_set() and self._clock.sync():
             self.counters.clock_step_count += 1
@@ -570,15 +512,3 @@ def _wall_clock_watch() -> WallClockWatch | None:
         return WallClockWatch()
     except OSError:
         return None
-
-
-def _not_http(error: FramingError, framing: Framing) -> Failure:
-    if not framing.head_complete and framing.head.startswith(b"\x15\x03"):
-        return Failure(ErrorKind.PROTOCOL, "the server answers in TLS: is it https:// rather than http://?")
-    return Failure(ErrorKind.PROTOCOL, f"not an HTTP/1.1 response: {error}")
-
-
-def _status_text(head: bytes, status: int) -> str:
-    reason = head.split(b"\r\n", 1)[0].split(b" ", 2)[2:]
-    text = f"HTTP {status} {reason[0].decode('latin-1')[:200] if reason else ''}".rstrip()
-    return f"{text} (redirects are not followed)" if 300 <= status < 400 else text

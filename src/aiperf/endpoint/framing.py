@@ -7,6 +7,7 @@ One object serves one connection, response after response. What httptools does t
 - it makes a callback's absence free and a bound C method nearly so: body bytes go straight into a list;
 - its keep-alive answer holds only while `on_message_complete` runs;
 - it goes on into the next message within one `feed`; an exception from a callback is the only way to stop it;
+- it answers a change of protocol (101) with an exception of another family: it is refused before that;
 - it has no end-of-file call: whether the end of the connection ends the body is decided here.
 """
 
@@ -18,8 +19,8 @@ FramingError = httptools.HttpParserError
 """Raised by `feed`. Means malformed bytes, unless `complete` is set: then bytes followed the end of the response."""
 
 
-class _SurplusError(Exception):
-    """Stops the parser: the response is over and more bytes follow."""
+class _StopError(Exception):
+    """Stops the parser from within a callback; `feed` raises a FramingError with this as its context."""
 
 
 class Framing:
@@ -85,7 +86,7 @@ class Framing:
 
     def on_message_begin(self) -> None:
         if self.complete:
-            raise _SurplusError
+            raise _StopError("bytes follow the end of the response")
 
     def on_header(self, name: bytes, value: bytes) -> None:
         length = len(name)
@@ -100,6 +101,8 @@ class Framing:
 
     def on_headers_complete(self) -> None:
         status = self._parser.get_status_code()
+        if status == 101:
+            raise _StopError("the server switches protocols, which was not asked for")
         self._interim = status < 200
         if not self._interim:
             self.status = status

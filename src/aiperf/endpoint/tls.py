@@ -84,12 +84,13 @@ class TlsBuffers:
         closed = False
         try:
             while incoming.pending:
-                parts.append(session.read(_PLAINTEXT_BYTES))
+                part = session.read(_PLAINTEXT_BYTES)
+                if not part:  # the peer has closed its side; nothing it sent after that counts
+                    closed = True
+                    incoming.read()
+                parts.append(part)
         except ssl.SSLWantReadError:
             pass
-        except ssl.SSLZeroReturnError:
-            closed = True
-            incoming.read()
         except ssl.SSLError:
             self._clear()
             raise

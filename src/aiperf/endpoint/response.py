@@ -1,0 +1,102 @@
+"""What one read adds to a response: status and headers once, body bytes every time.
+
+Owns: filling in an exchange from framed bytes, the bounds on heads and on bodies of errors, telling the sink. Does not
+own: reading and stamping, the end of the exchange (`client`).
+"""
+
+from aiperf.endpoint.connection import Connection
+from aiperf.endpoint.counters import ClientCounters
+from aiperf.endpoint.exchange import ErrorKind, Exchange, Sink
+from aiperf.endpoint.failures import Failure
+from aiperf.endpoint.framing import Framing, FramingError
+from aiperf.endpoint.settings import ClientSettings
+
+RESPONSE_HEAD_BYTES_MAX = 16 << 10
+"""Of a response head that is kept."""
+
+
+class ResponseIntake:
+    """Takes in the responses of all connections of a client."""
+
+    __slots__ = ("_counters", "_parts", "_settings", "_sink")
+
+    def __init__(self, sink: Sink, settings: ClientSettings, counters: ClientCounters) -> None:
+        self._sink = sink
+        self._settings = settings
+        self._counters = counters
+        self._parts: list[bytes] = []
+        """Body bytes of the read at hand, chunk by chunk; empty between calls, hence shared by all connections."""
+
+    def framing(self) -> Framing:
+        """The framing of a new connection."""
+        return Framing(self._parts)
+
+    def take(
+        self, connection: Connection, exchange: Exchange, stamp_ns: int, after_ns: int, data: bytes
+    ) -> Failure | None:
+        """Takes one read in. Says why if these bytes are no response; else `connection.framing` says if it is complete.
+
+        The sink, told within, may have ended the exchange.
+        """
+        framing, failure = connection.framing, None
+        in_head = not framing.head_complete
+        if in_head:
+            if exchange.first_byte_ns < 0:
+                exchange.first_byte_ns = stamp_ns
+            framing.head += data
+        try:
+            framing.feed(data)
+        except FramingError as error:
+            if framing.complete:
+                framing.keep_alive = False  # bytes beyond the end: whose answer they are, nobody can say
+            else:
+                failure = _not_http(error, framing)
+        if in_head:
+            if framing.head_complete:
+                self._take_head(connection, exchange)
+            elif len(framing.head) > self._settings.max_head_bytes:
+                limit = self._settings.max_head_bytes
+                failure = Failure(ErrorKind.PROTOCOL, f"the response's head is longer than {limit} bytes")
+        if self._parts:
+            body = self._take_body()
+            if exchange.error_kind:
+                body = body[: connection.error_bytes_left]
+                connection.error_bytes_left -= len(body)
+            if body:
+                self._sink.on_read(exchange, stamp_ns, after_ns, body)
+        return failure
+
+    def _take_head(self, connection: Connection, exchange: Exchange) -> None:
+        framing = connection.framing
+        exchange.http_status = status = framing.status
+        exchange.body_kind = framing.body_kind
+        is_success = 200 <= status < 300
+        if not is_success or self._settings.keep_response_heads:
+            exchange.response_head = framing.final_head()[:RESPONSE_HEAD_BYTES_MAX]
+        if not is_success:
+            exchange.error_kind = ErrorKind.HTTP_STATUS
+            exchange.error_text = _status_text(exchange.response_head, status)
+            connection.error_bytes_left = self._settings.max_error_body_bytes
+        framing.head = b""
+        self._sink.on_head(exchange)
+
+    def _take_body(self) -> bytes:
+        parts = self._parts
+        if len(parts) == 1:
+            return parts.pop()
+        self._counters.coalesced_read_count += 1
+        body = b"".join(parts)
+        parts.clear()
+        return body
+
+
+def _not_http(error: FramingError, framing: Framing) -> Failure:
+    if not framing.head_complete and framing.head.startswith(b"\x15\x03"):
+        return Failure(ErrorKind.PROTOCOL, "the server answers in TLS: is it https:// rather than http://?")
+    return Failure(ErrorKind.PROTOCOL, f"not an HTTP/1.1 response: {error.__context__ or error}")
+
+
+def _status_text(head: bytes, status: int) -> str:
+    reason = head.split(b"\r\n", 1)[0].split(b" ", 2)[2:]
+    text = f"HTTP {status} {reason[0].decode('latin-1')[:200] if reason else ''}".rstrip()
+    return f"{text} (redirects are not followed)" if 300 <= status < 400 else text
