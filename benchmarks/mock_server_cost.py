@@ -4,7 +4,16 @@
 
 How: one server process on loopback, one crude client in this process that keeps a number of connections busy; the
 server's CPU time (user and system) is read from /proc before and after the load, so neither its start nor the client
-counts. FIGURES
+counts.
+
+Figures (Python 3.11, Linux 6.18, two shared cores of a virtual machine; they vary by a fifth with the neighbours):
+
+    one-chunk requests                         102,000 requests per CPU-second
+    one-chunk requests, truth log               69,000 requests per CPU-second
+    100 streams, itl 2 ms                      167,000 chunks per CPU-second
+    1,000 streams, itl 20 ms                   159,000 chunks per CPU-second
+    1,000 streams, itl 20 ms, truth log        151,000 chunks per CPU-second
+    5,000 streams, itl 100 ms, truth log       119,000 chunks per CPU-second
 """
 
 import argparse

@@ -212,7 +212,7 @@ def test_connection_close_of_the_client_is_honoured(url):
 
 def test_a_large_answer_outlives_a_full_window(url):
     with connect(url) as sock:
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
         sock.sendall(request_bytes({**CHAT, "max_tokens": 1_000_000}, ["Connection: close", "x-mock-itl: 0"]))
         time.sleep(0.2)
         received = bytearray()

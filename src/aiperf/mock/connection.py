@@ -13,16 +13,13 @@ from typing import Protocol
 
 import httptools
 
+from aiperf.endpoint.stamps import CONTROL_BYTES, SO_TIMESTAMPING, read_timespec
 from aiperf.mock.poller import READABLE, WRITABLE, Poller
 from aiperf.mock.responder import Received
 from aiperf.mock.tls import TlsChannel
 from aiperf.units import NS_PER_S
 
-SO_TIMESTAMPING = 37  # asm-generic/socket.h; the control message has the same type
-RX_SOFTWARE, REPORT_SOFTWARE = 1 << 3, 1 << 4  # linux/net_tstamp.h
 READ_BYTES = 65536
-CONTROL_BYTES = 64
-_timespec = struct.Struct("qq").unpack_from  # the first of three is the software stamp, on CLOCK_REALTIME
 _NO_LINGER = struct.pack("ii", 1, 0)
 
 
@@ -103,7 +100,7 @@ class Connection:
             return
         self._kernel_stamp = bool(control) and control[0][1] == SO_TIMESTAMPING
         if self._kernel_stamp:
-            seconds, nanoseconds = _timespec(control[0][2])
+            seconds, nanoseconds = read_timespec(control[0][2])
             self._stamp_ns = seconds * NS_PER_S + nanoseconds
         else:
             self._stamp_ns = time.time_ns()

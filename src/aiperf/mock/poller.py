@@ -5,22 +5,19 @@ Instants are ns on CLOCK_REALTIME, the clock of the kernel's receive stamps. If 
 due waits that much longer.
 """
 
-import ctypes
-import os
 import select
 import socket
 import sys
 import time
 from typing import Protocol
 
+from aiperf.endpoint.timerfd import ABSOLUTE, CLOCK_REALTIME, TimerDescriptor
 from aiperf.units import NS_PER_MS, NS_PER_S
 
 READABLE = select.POLLIN
 WRITABLE = select.POLLOUT
 # The same bits in poll and epoll.
 
-_TFD_TIMER_ABSTIME = 1  # include/uapi/linux/timerfd.h
-_TFD_FLAGS = os.O_NONBLOCK | os.O_CLOEXEC
 _IDLE_S = 3600
 
 
@@ -49,14 +46,10 @@ class EpollPoller:
 
     def __init__(self) -> None:
         self._epoll = select.epoll()
-        self._libc = ctypes.CDLL(None, use_errno=True)
-        self._timer_fd: int = self._libc.timerfd_create(time.CLOCK_REALTIME, _TFD_FLAGS)
-        if self._timer_fd < 0:
-            raise OSError(ctypes.get_errno(), "timerfd_create")
-        self._timer = (ctypes.c_long * 4)()
-        """struct itimerspec: interval (s, ns), value (s, ns)."""
+        self._timer = TimerDescriptor(CLOCK_REALTIME)
+        self._timer_fd = self._timer.fileno()
         self._armed_ns = -1
-        self._epoll.register(self._timer_fd, select.EPOLLIN | select.EPOLLET)
+        self._epoll.register(self._timer_fd, select.EPOLLIN | select.EPOLLET)  # by edges: it need not be read
         self.register, self.modify, self.unregister = self._epoll.register, self._epoll.modify, self._epoll.unregister
 
     def wait(self, wake_ns: int) -> list[tuple[int, int]]:
@@ -65,8 +58,7 @@ class EpollPoller:
             if wake_ns <= time.time_ns():
                 timeout_s = 0
             else:
-                self._timer[2], self._timer[3] = divmod(wake_ns, NS_PER_S)
-                self._libc.timerfd_settime(self._timer_fd, _TFD_TIMER_ABSTIME, self._timer, None)
+                self._timer.set(wake_ns, ABSOLUTE)
                 self._armed_ns = wake_ns
         ready = self._epoll.poll(timeout_s, 1024)
         for position, (fd, _) in enumerate(ready):
@@ -77,7 +69,7 @@ class EpollPoller:
         return ready
 
     def close(self) -> None:
-        os.close(self._timer_fd)
+        self._timer.close()
         self._epoll.close()
 
 

@@ -8,6 +8,7 @@ chunk would have been due, so that what was sent before has arrived.
 """
 
 from collections.abc import Callable
+from functools import lru_cache
 from typing import NamedTuple
 
 from aiperf.mock import chunks
@@ -36,6 +37,7 @@ def render(asked: Asked, faults: Faults, behaviour: Behaviour) -> Answer:
     if find(faults, "early-hints"):
         answer.add(b"HTTP/1.1 103 Early Hints\r\nlink: </hint>; rel=preload\r\n\r\n", AT_ONCE)
     if strike and _cuts(strike) and strike.after == 0:
+        answer.tokens = 0
         _cut(answer, strike, 0, 0)
     elif asked.streaming:
         _add_stream(answer, asked, faults, behaviour, form)
@@ -62,7 +64,7 @@ class _Form(NamedTuple):
 
     def event(self, data: bytes) -> bytes:
         """The data as one server-sent event."""
-        return self.coded(b"data: " + data + self.newline + self.newline)
+        return _event(data, self.newline, self.chunked)
 
     def head(self, content_type: bytes, length: int) -> bytes:
         """`length` only counts if neither chunks nor the close tell where the body ends."""
@@ -70,6 +72,13 @@ class _Form(NamedTuple):
         return response_head(
             200, content_type, length=stated, chunked=self.chunked, close=self.close, extra_kb=self.extra_kb
         )
+
+
+@lru_cache(maxsize=4096)
+def _event(data: bytes, newline: bytes, chunked: bool) -> bytes:
+    """Cached because words repeat: long answers share their writes."""
+    event = b"data: " + data + newline + newline
+    return b"%x\r\n%b\r\n" % (len(event), event) if chunked else event
 
 
 def _form(asked: Asked, faults: Faults) -> _Form:
@@ -126,7 +135,8 @@ def _add_stream(answer: Answer, asked: Asked, faults: Faults, behaviour: Behavio
     if strike:
         events = _struck(events, strike, form)
         if _cuts(strike) or strike.name == "error-event":
-            answer.tokens = min(answer.tokens, strike.after * behaviour.tokens_per_chunk)
+            intact_count = max(0, len(events) - (strike.name == "error-event"))
+            answer.tokens = min(answer.tokens, intact_count * behaviour.tokens_per_chunk)
     tail = _tail(asked, voice, faults, strike, form)
     opening = _open(answer, form.head(EVENT_STREAM, sum(map(len, events)) + sum(map(len, tail))), form)
     if behaviour.role_chunk and asked.chat:

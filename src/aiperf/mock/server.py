@@ -9,7 +9,6 @@ time of their next write. Each turn of the loop reads what came in, then sends a
 before and right after each send if a truth log is kept.
 """
 
-import contextlib
 import errno
 import gc
 import heapq
@@ -22,9 +21,10 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
+from aiperf.endpoint import stamps
 from aiperf.mock.answer import Ending
 from aiperf.mock.behaviour import Behaviour
-from aiperf.mock.connection import REPORT_SOFTWARE, RX_SOFTWARE, SO_TIMESTAMPING, Connection
+from aiperf.mock.connection import Connection
 from aiperf.mock.latency import Latency
 from aiperf.mock.poller import READABLE, Waker, open_poller
 from aiperf.mock.responder import Received, Responder
@@ -98,9 +98,7 @@ class Server:
         """Starts listening. Accepted sockets inherit both options."""
         listener.setblocking(False)
         listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        if sys.platform == "linux":
-            with contextlib.suppress(OSError):  # a sandbox may not have it; then the clock is read, and the log says so
-                listener.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPING, RX_SOFTWARE | REPORT_SOFTWARE)
+        stamps.enable(listener)  # where the kernel has no stamps the clock is read, and the log says so
         listener.listen(BACKLOG)
         self.watch(listener.fileno(), lambda: self._accept(listener))
 
