@@ -155,7 +155,7 @@ def percentiles(ranked: Ranked, percents: Sequence[float], count: int) -> list[f
 
     Source: Hyndman and Fan (1996), type 7; numpy's default.
     """
-    positions = [(count - 1) * percent / 100 for percent in percents]
+    positions = [(count - 1) * (percent / 100) for percent in percents]
     lower = ranked.order_statistics([math.floor(position) for position in positions])
     upper = ranked.order_statistics([math.ceil(position) for position in positions])
     return [
