@@ -38,6 +38,7 @@ _UNSUPPORTED_FIELDS = {
 """Fields other benchmarks' files have. Sent on as they are, they would silently mean nothing to a server."""
 
 _HEAD_BYTES = 4096
+_ONE_LINE = bytes.maketrans(b"\r\n", b"  ")
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,7 +196,8 @@ def _sent_entries(path: Path, findings: _Findings) -> Iterator[Entry]:
             if len(session.payloads) != 1:
                 findings.add(place, f"has {len(session.payloads)} payloads: only single turns are supported yet")
                 continue
-            body = bytes(session.payloads[0])
+            # A line break in JSON is always mere space. Without any, the next inputs.json has a session a line again.
+            body = bytes(session.payloads[0]).translate(_ONE_LINE)
             fields = msgspec.json.decode(body)
             if not isinstance(fields, dict):
                 findings.add(place, f"its payload is {_kind(fields)}, not an object")

@@ -1,21 +1,21 @@
-"""`inputs.json`: the dataset as it was sent, which is an input file again.
+"""Reading `inputs.json`, the dataset of an earlier run as it was sent.
 
-Owns: the form `{"data": [{"session_id", "payloads": [...]}]}`, writing and reading it. Does not own: checks of what is
-in a payload (`input_file`). Payloads go through byte for byte.
+Owns: recognising the file and taking the sessions out of it. Does not own: writing it (`aiperf.report.inputs_json`),
+checks of what is in a payload (`input_file`).
 
-Written with a session on each line, so that reading needs no more memory than the longest; any other layout of the same
-JSON is read as well, as a whole.
+We write it with a session on each line, and such a file is read line by line, in bounded memory. Any other layout of
+the same JSON (indented, on one line, from another tool) is read as a whole.
 """
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
 
 _HEAD = re.compile(rb'(\xef\xbb\xbf)?\s*\{\s*"data"\s*:\s*\[')
-_FIRST_LINE = b'{"data":['
-_LAST_LINE = b"]}"
+_OUR_FIRST_LINE = b'{"data": ['
+_OUR_LAST_LINE = b"]}"
 
 
 class Session(msgspec.Struct, frozen=True):
@@ -29,7 +29,6 @@ class _Inputs(msgspec.Struct, frozen=True):
 
 
 _decode_session = msgspec.json.Decoder(Session).decode
-_encode = msgspec.json.Encoder().encode
 
 
 def is_inputs_json(head: bytes) -> bool:
@@ -37,27 +36,14 @@ def is_inputs_json(head: bytes) -> bool:
     return _HEAD.match(head) is not None
 
 
-def write_inputs_json(path: Path, sessions: Iterable[tuple[str, Iterable[bytes]]]) -> None:
-    """Writes the sessions (`Store.payloads()`), each an id and its bodies; the file appears when it is whole."""
-    temporary = path.with_name(f".{path.name}.tmp")
-    with temporary.open("wb") as file:
-        file.write(_FIRST_LINE)
-        separator = b"\n"
-        for session_id, bodies in sessions:
-            file.write(separator + _encode(Session(session_id, [msgspec.Raw(body) for body in bodies])))
-            separator = b",\n"
-        file.write(b"\n" + _LAST_LINE + b"\n")
-    temporary.replace(path)
-
-
 def read_inputs_json(path: Path) -> Iterator[Session]:
     """The sessions, in order. Raises: ValueError if the file has another form; OSError if it cannot be read."""
     with path.open("rb") as file:
-        if file.readline().strip() == _FIRST_LINE:
+        if file.readline().rstrip() == _OUR_FIRST_LINE:
             for line in file:
                 line = line.strip()
-                if line == _LAST_LINE:
+                if line == _OUR_LAST_LINE:
                     return
                 yield _decode_session(line.removesuffix(b","))
-            raise ValueError(f"the file ends without its last line, {_LAST_LINE.decode()}")
+            raise ValueError("the file ends in the middle")
     yield from msgspec.json.decode(path.read_bytes().removeprefix(b"\xef\xbb\xbf"), type=_Inputs).data

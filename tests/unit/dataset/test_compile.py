@@ -3,16 +3,17 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from aiperf.dataset import compile as compile_module
 from aiperf.dataset.compile import CompiledDataset, compile_dataset
-from aiperf.dataset.inputs_json import write_inputs_json
 from aiperf.dataset.store import NONE_TOKENS, Store
 from aiperf.dataset.tokens import open_tokenizer
 from aiperf.endpoint.dialect import Delta, RequestContent, RequestOptions
 from aiperf.errors import PlanError
 from aiperf.plan.plan import Plan
+from aiperf.report.inputs_json import write_inputs
 
 
 class PlainDialect:
@@ -155,7 +156,7 @@ def test_a_bad_file_leaves_no_store(path: Path, tmp_path: Path) -> None:
 def test_inputs_json_of_a_run_is_sent_again_byte_for_byte(path: Path, tmp_path: Path) -> None:
     first, _, store = compiled(path, plan(osl_mean_tokens=30))
     inputs = tmp_path / "inputs.json"
-    write_inputs_json(inputs, store.payloads())
+    write_inputs(inputs, ((name, [*map(msgspec.Raw, bodies)]) for name, bodies in store.payloads()))
     again, *_ = compiled(path, plan(input_file=str(inputs)))
     assert again.info.sha256 == first.info.sha256
     assert again.warnings == ()
@@ -163,13 +164,14 @@ def test_inputs_json_of_a_run_is_sent_again_byte_for_byte(path: Path, tmp_path: 
 
 def test_payloads_that_do_not_fit_the_plan_are_sent_with_a_warning(path: Path, tmp_path: Path) -> None:
     inputs = tmp_path / "inputs.json"
-    write_inputs_json(inputs, [("a", [b'{"prompt": "x", "stream": true}']), ("b", [b'{"input": "x"}'])])
+    streamed, unknown = b'{"prompt": "x", "stream": true}', b'{"input": "x"}'
+    write_inputs(inputs, [("a", [msgspec.Raw(streamed)]), ("b", [msgspec.Raw(unknown)])])
     dataset, _, store = compiled(path, plan(input_file=str(inputs), osl_mean_tokens=3))
     streaming, without_effect = dataset.warnings
     assert "1 of 2 payloads" in streaming
     assert "--osl" in without_effect
     assert [store.isl_tokens(entry) for entry in range(2)] == [1, NONE_TOKENS]
-    assert store.body(0) == b'{"prompt": "x", "stream": true}'
+    assert [store.body(entry) for entry in range(2)] == [streamed, unknown]
 
 
 class EvenTokenizer:

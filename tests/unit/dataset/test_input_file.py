@@ -138,7 +138,7 @@ def test_no_entry_follows_a_problem(path: Path) -> None:
         next(entries)
 
 
-@pytest.mark.parametrize("content", [b"", b"\n \n", b"\xef\xbb\xbf", b'{"data": []}', b'{"data":[\n]}\n'])
+@pytest.mark.parametrize("content", [b"", b"\n \n", b"\xef\xbb\xbf", b'{"data": []}', b'{"data": [\n]}\n'])
 def test_a_file_without_requests_is_a_problem(path: Path, content: bytes) -> None:
     (problem,) = problems(path, content)
     assert problem.startswith(f"--input-file: {path} has no request")
@@ -174,6 +174,10 @@ class TestInputsJson:
             Entry(RequestContent(messages=(HELLO,), max_tokens=7), "a", chat.encode(), streaming=True),
             Entry(RequestContent(text="Hello", max_tokens=8), "b", text.encode(), streaming=False),
         ]
+
+    def test_line_breaks_in_payloads_become_spaces(self, path: Path) -> None:
+        path.write_bytes(b'{"data": [{"session_id": "a", "payloads": [{\r\n\t"prompt":\n"a\\nb"}]}]}')
+        assert [entry.body for entry in read_input_file(path)] == [b'{  \t"prompt": "a\\nb"}']
 
     @pytest.mark.parametrize("body", [{}, {"prompt": [1, 2]}, {"messages": "Hello"}, {"input": "Hello"}])
     def test_a_payload_without_a_known_prompt_is_sent_all_the_same(self, path: Path, body: dict[str, Any]) -> None:
