@@ -28,6 +28,8 @@ class Columns(Generic[Number]):
 
     def append(self, more: npt.NDArray[Number]) -> None:
         """Adds records behind those that are there. Shape: (rows, more records)."""
+        if not more.shape[1]:
+            return
         end = self.count + more.shape[1]
         if end > self._table.shape[1]:
             capacity = max(end, 2 * self._table.shape[1], FIRST_CAPACITY)
@@ -38,8 +40,10 @@ class Columns(Generic[Number]):
         self.count = end
 
     def clear(self) -> None:
-        """Forgets every record; the memory stays for the next."""
+        """Forgets every record; the memory stays for the next, unless it was taken over and must not be written to."""
         self.count = 0
+        if not self._table.flags.writeable:
+            self._table = self.table
 
     @property
     def table(self) -> npt.NDArray[Number]:

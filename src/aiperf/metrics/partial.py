@@ -150,8 +150,8 @@ class Partial:
             samples=Samples(values),
             bounds=Samples(lower_bounds_of(r)),
             gaps=_gap_sketch(facts, gaps_ns, gap_counts),
-            sweeps=Columns(_sweep_table(r)),
-            arrivals=Columns(arrivals),
+            sweeps=_kept(_sweep_table(r)),
+            arrivals=_kept(arrivals),
             warmup_count=warmup_count,
         )
 
@@ -256,6 +256,10 @@ class Partial:
             arrivals=_read_columns(arrivals_bytes, 1) if header.has_arrivals else None,
             warmup_count=header.warmup_count,
         )
+
+
+def _kept(table: IntArray) -> Columns[np.int64] | None:
+    return Columns(table) if table.shape[1] <= SWEEP_LIMIT else None
 
 
 def _joined(mine: Columns[np.int64] | None, more: Columns[np.int64] | None) -> Columns[np.int64] | None:

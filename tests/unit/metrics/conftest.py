@@ -37,12 +37,12 @@ def records(count: int = 1, **columns: Any) -> FactsArray:
     return rows
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def make_facts() -> MakeFacts:
     return records
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def make_partial() -> MakePartial:
     def make(facts: FactsArray, **options: Any) -> Partial:
         return Partial.of(facts, np.zeros(0, np.int64), np.zeros(len(facts), np.int64), **options)
@@ -50,7 +50,7 @@ def make_partial() -> MakePartial:
     return make
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def make_run() -> Callable[..., RunFacts]:
     def make(ledger: Ledger | None = None, stop_ns: int = -1, **changes: Any) -> RunFacts:
         phase = PhaseFacts(

@@ -21,3 +21,14 @@ def test_a_table_taken_over_is_not_written_to():
     columns.append(np.array([[9]]))
     assert columns.table.tolist() == [[0, 1, 2, 3, 9]]
     assert data.tolist() == [[0, 1, 2, 3]]
+
+
+def test_a_read_only_table_can_be_cleared_and_filled_anew():
+    data = np.arange(4).reshape(1, 4)
+    data.flags.writeable = False
+    columns = Columns(data)
+    columns.append(np.zeros((1, 0), np.int64))
+    columns.clear()
+    columns.append(np.array([[7]]))
+    assert columns.table.tolist() == [[7]]
+    assert data.tolist() == [[0, 1, 2, 3]]
