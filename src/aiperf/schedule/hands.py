@@ -6,6 +6,10 @@ Owns: one `Hand` per worker of a phase. Does not own: decisions (`lending`, `sch
 from dataclasses import dataclass
 
 from aiperf.schedule.ledger import CreditReturn
+from aiperf.units import NS_PER_MS, NS_PER_S
+
+USE_WINDOW_NS = 100 * NS_PER_MS
+"""Over how long use is measured: returns may follow each other closely, and a rate over that would be noise."""
 
 
 @dataclass(slots=True)
@@ -27,9 +31,10 @@ class Hand:
     in_flight: int = 0
     queued: int = 0
     idle_slots: int = 0
-    reported_ns: int = -1
     used_per_s: float = 0.0
-    """How fast it uses up credits, smoothed."""
+    """How fast it used up credits lately."""
+    window_start_ns: int = -1
+    window_count: int = 0
     stopped: bool = False
     """It handed credits back, so it will dispatch no more."""
     drained: bool = False
@@ -64,7 +69,12 @@ class Hand:
         self.in_flight, self.idle_slots = report.in_flight, report.idle_slots
         if report.in_flight + report.idle_slots == self.slots:
             self.slots_held, self.settled = self.slots, True
-        if self.reported_ns >= 0 and now_ns > self.reported_ns:
-            per_s = report.ended_count * 1e9 / (now_ns - self.reported_ns)
-            self.used_per_s += (per_s - self.used_per_s) / 2
-        self.reported_ns = now_ns
+        self._measure_use(report.ended_count, now_ns)
+
+    def _measure_use(self, ended_count: int, now_ns: int) -> None:
+        self.window_count += ended_count
+        if self.window_start_ns < 0:
+            self.window_start_ns, self.window_count = now_ns, 0
+        elif now_ns - self.window_start_ns >= USE_WINDOW_NS:
+            self.used_per_s = self.window_count * NS_PER_S / (now_ns - self.window_start_ns)
+            self.window_start_ns, self.window_count = now_ns, 0

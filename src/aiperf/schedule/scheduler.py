@@ -214,8 +214,12 @@ class Scheduler:
         """Arrivals due before the phase ended, or until now; in closed loop none: there the slots ask."""
         if self._arrivals is None or self._start_ns == NONE:
             return 0
-        end_ns = min(instant for instant in (self._now_ns, self._stop_ns, self._ended_early_ns) if instant != NONE)
-        return min(self._limit, self._arrivals.count_before(end_ns - self._start_ns))
+        ends_ns = [instant for instant in (self._stop_ns, self._ended_early_ns) if instant != NONE]
+        if not self._finished:
+            ends_ns.append(self._now_ns)
+        if not ends_ns:
+            return self._limit
+        return min(self._limit, self._arrivals.count_before(min(ends_ns) - self._start_ns))
 
     # Credits
 
@@ -289,7 +293,8 @@ class Scheduler:
         drained = self._supply_ended and all(hand.drained for hand in self._hands.values())
         if self._finished or not (drained or not self._hands):
             return []
-        self._now_ns = now_ns
+        if not self._hands and self._ended_early_ns == NONE:
+            self._ended_early_ns = now_ns
         self._finished, self._supply_ended, self._next_tick_ns = True, True, NONE
         return [FinishPhase(self.ledger)]
 

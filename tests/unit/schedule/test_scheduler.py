@@ -1,13 +1,23 @@
 """The scheduler with the dispatchers of its workers, in simulated time."""
 
+from collections import Counter
+from itertools import pairwise
+
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+
+from aiperf.schedule.actions import CutWorker, EndCredits, IssueCredits
+from aiperf.schedule.ledger import CreditReturn, Ledger
+from aiperf.schedule.phases import Pattern
+from aiperf.schedule.scheduler import Scheduler
+from aiperf.schedule.shares import WorkerShare
 
 MS = 1_000_000
 S = 1_000_000_000
 START_NS = 10 * S
 
-simulated = settings(max_examples=3000, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+simulated = settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 loads = st.fixed_dictionaries(
     {
@@ -35,7 +45,11 @@ def named(limits):
 
 
 limits = st.lists(st.integers(1, 40), min_size=1, max_size=6)
-latency_bounds_ms = st.tuples(st.integers(0, 50), st.integers(0, 1500)).map(sorted)
+latency_bounds_ms = st.tuples(st.integers(2, 50), st.integers(2, 1500)).map(sorted)
+
+
+def is_credits(action):
+    return isinstance(action, IssueCredits)
 
 
 def uniform_ms(bounds):
@@ -78,3 +92,241 @@ def test_losses_joins_and_stops_leave_an_account_that_reconciles(
     if stop is not None:
         simulation.stop(START_NS + stop[0] * MS, stop[1] * MS)
     simulation.run()
+
+
+@simulated
+@given(
+    concurrency=st.integers(1, 30),
+    limits=st.lists(st.integers(5, 40), min_size=1, max_size=6),
+    duration_ns=st.integers(100 * MS, 4 * S),
+    bounds=st.tuples(st.integers(20, 50), st.integers(50, 1500)),
+    seed=st.integers(0, 10**6),
+)
+def test_a_run_bounded_by_duration_executes_a_prefix_with_holes_no_larger_than_the_prefetch(
+    simulate, phase_plan, concurrency, limits, duration_ns, bounds, seed
+):
+    plan = phase_plan(concurrency=concurrency, duration_ns=duration_ns, grace_ns=S)
+    run = simulate(plan, named(limits), seed=seed, latency_ns=uniform_ms(bounds)).run()
+    holes = set(range(max(run.dispatched_ns) + 1)) - set(run.dispatched_ns)
+    prefetch = max(concurrency, 1 + int(concurrency * 0.2 / 0.020))  # the latency is at least 20 ms
+    assert len(holes) <= prefetch
+    assert len(run.due_ns) - len(run.dispatched_ns) <= prefetch
+
+
+@pytest.mark.parametrize("pattern", Pattern)
+@pytest.mark.parametrize("bound", [{"request_count": 5_000}, {"duration_ns": 9 * S}])
+def test_the_request_stream_is_the_same_for_any_number_of_workers(simulate, phase_plan, pattern, bound):
+    def stream(workers):
+        return simulate(phase_plan(rate_rps=500, pattern=pattern, **bound), named([1000] * workers)).run().due_ns
+
+    alone = stream(1)
+    assert len(alone) > 4_000
+    assert alone == stream(3) == stream(8)
+
+
+def test_arrivals_are_dealt_by_index(simulate, phase_plan):
+    run = simulate(phase_plan(rate_rps=100, request_count=1000), named([100] * 3)).run()
+    assert all(owner == f"w{index % 3}" for index, owner in run.owner.items())
+
+
+def test_open_loop_sends_every_arrival_at_its_due_instant(simulate, phase_plan):
+    run = simulate(phase_plan(rate_rps=200, duration_ns=5 * S), named([1000] * 4), latency_ns=lambda _: 2 * S).run()
+    assert set(run.waits_ns()) == {0}
+    assert run.ledger.unsent == 0
+
+
+def test_open_loop_arrivals_wait_when_a_worker_is_at_its_file_limit(simulate, phase_plan):
+    plan = phase_plan(rate_rps=100, request_count=50, pattern=Pattern.CONSTANT)
+    run = simulate(plan, {"w0": 2}, latency_ns=lambda _: 100 * MS).run()
+    assert run.in_flight_max == 2
+    assert run.ledger.issued == 50
+    assert max(run.waits_ns()) > S
+
+
+def test_credits_are_handed_out_at_most_two_seconds_ahead(phase_plan):
+    scheduler = Scheduler(phase_plan(rate_rps=1000, duration_ns=20 * S))
+    batches = [(START_NS, scheduler.start([WorkerShare("a", 100)], START_NS, START_NS - S))]
+    while (now_ns := scheduler.next_tick_ns()) >= 0:
+        batches.append((now_ns, scheduler.tick(now_ns)))
+    dues_ns = [(now_ns, action.due_ns) for now_ns, actions in batches for action in actions if is_credits(action)]
+    assert all(due_ns[-1] <= now_ns + 2 * S for now_ns, due_ns in dues_ns)
+    assert sum(due_ns.size for _, due_ns in dues_ns) == scheduler.ledger.issued
+    at_least_ahead = [later[0] - now_ns for (now_ns, _), (_, later) in pairwise(dues_ns)]
+    assert min(at_least_ahead) > S, "a pause of a second is not felt"
+
+
+@pytest.mark.parametrize("workers", [1, 30, 400])
+def test_batches_per_second_stay_bounded_with_many_workers(phase_plan, workers):
+    scheduler = Scheduler(phase_plan(rate_rps=50_000, duration_ns=10 * S))
+    actions = scheduler.start([WorkerShare(f"w{n}", 1000) for n in range(workers)], START_NS, START_NS - S)
+    ticks = 0
+    while (now_ns := scheduler.next_tick_ns()) >= 0:
+        actions += scheduler.tick(now_ns)
+        ticks += 1
+    assert 8 <= ticks <= 40
+    assert sum(map(is_credits, actions)) <= 1000 * 11
+
+
+@pytest.mark.parametrize("request_count", [1, 7, 40, 41, 200])
+def test_a_counted_closed_run_starts_with_its_first_credits_spread_evenly(phase_plan, request_count):
+    scheduler = Scheduler(phase_plan(concurrency=40, request_count=request_count))
+    actions = scheduler.start([WorkerShare(f"w{n}", 100) for n in range(4)], START_NS, 0)
+    first = Counter(a.worker for a in actions if is_credits(a) for index in a.indices if index < 40)
+    assert max(first.values()) - min(first[f"w{n}"] for n in range(4)) <= 1
+
+
+def test_towards_the_end_of_a_counted_run_no_worker_sits_on_credits_others_could_use(simulate, phase_plan):
+    slow_and_fast = {"w0": lambda _: 1000 * MS, "w1": lambda _: 50 * MS}
+    run = simulate(
+        phase_plan(concurrency=20, request_count=300), named([10, 10]), latencies_ns=slow_and_fast, delay_max_ns=MS
+    ).run()
+    last_ns = {name: max(t for i, t in run.dispatched_ns.items() if run.owner[i] == name) for name in slow_and_fast}
+    assert last_ns["w0"] - last_ns["w1"] <= 1000 * MS, "the slow worker had no second helping when the fast one ran dry"
+
+
+def test_closed_loop_keeps_all_slots_busy(simulate, phase_plan):
+    duration_ns, latency_ns = 10 * S, 30 * MS
+    run = simulate(
+        phase_plan(concurrency=12, duration_ns=duration_ns), named([10] * 3), latency_ns=lambda _: latency_ns
+    ).run()
+    assert len(run.dispatched_ns) >= 0.98 * 12 * duration_ns / latency_ns
+
+
+def test_closed_loop_uses_all_workers_and_the_remainder_goes_to_the_first(phase_plan):
+    scheduler = Scheduler(phase_plan(concurrency=8, request_count=100))
+    scheduler.start([WorkerShare(name, 100) for name in "abc"], START_NS, 0)
+    assert scheduler.slots == {"a": 3, "b": 3, "c": 2}
+
+
+def test_a_cap_stays_with_the_fewest_workers_that_can_carry_it(phase_plan):
+    scheduler = Scheduler(phase_plan(concurrency=80, rate_rps=10, request_count=100))
+    scheduler.start([WorkerShare(name, 50) for name in "abc"], START_NS, 0)
+    assert scheduler.slots == {"a": 40, "b": 40}
+
+
+def test_slots_that_no_worker_can_hold_are_told(phase_plan):
+    scheduler = Scheduler(phase_plan(concurrency=80, request_count=100))
+    scheduler.start([WorkerShare("a", 50)], START_NS, 0)
+    assert scheduler.unassigned_slots == 30
+
+
+def test_lending_shortens_the_wait_for_slots_under_skewed_load(simulate, phase_plan):
+    """Two workers share a cap evenly, yet the requests of one take twice as long: it needs more than its half."""
+
+    def total_wait_ns(lends):
+        run = simulate(
+            phase_plan(concurrency=16, rate_rps=55, request_count=2_000),
+            named([8 + 6, 8 + 1]),
+            latencies_ns={"w0": lambda _: 300 * MS, "w1": lambda _: 150 * MS},
+            lends=lends,
+        ).run()
+        assert (run.moves > 1) == lends, "without, slots move only from a worker that is done"
+        return sum(run.waits_ns())
+
+    assert total_wait_ns(lends=True) < total_wait_ns(lends=False) / 2
+
+
+def test_a_lost_workers_arrivals_go_to_the_survivors_and_none_is_sent_twice(simulate, phase_plan):
+    simulation = simulate(phase_plan(rate_rps=100, duration_ns=8 * S, grace_ns=S), named([100] * 3))
+    simulation.lose("w1", START_NS + 3 * S)
+    run = simulation.run()
+    assert 0 < run.ledger.lost < 150, "what it had in hand and in flight"
+    assert run.ledger.unsent == 0
+    late = [owner for index, owner in run.owner.items() if run.due_ns[index] > START_NS + 6 * S]
+    assert Counter(late).keys() == {"w0", "w2"}
+    assert abs(Counter(late)["w0"] - Counter(late)["w2"]) <= 1
+
+
+def test_a_lost_workers_slots_move_to_the_survivors_up_to_their_limits(simulate, phase_plan):
+    simulation = simulate(phase_plan(concurrency=12, duration_ns=8 * S, grace_ns=S), {"w0": 6, "w1": 7, "w2": 4})
+    simulation.lose("w0", START_NS + 3 * S)
+    run = simulation.run()
+    assert simulation.scheduler.slots == {"w1": 7, "w2": 4}
+    assert simulation.scheduler.unassigned_slots == 1
+    in_flight_late = len(run.dispatched_ns.keys() - run.ended.keys())
+    assert run.ledger.lost >= in_flight_late
+
+
+def test_a_spare_takes_a_lost_workers_place(simulate, phase_plan):
+    simulation = simulate(phase_plan(rate_rps=100, duration_ns=8 * S, grace_ns=S), named([100] * 2))
+    simulation.join("late", 100, START_NS + S)
+    simulation.lose("w0", START_NS + 3 * S)
+    run = simulation.run()
+    of_spare = [run.due_ns[index] for index, owner in run.owner.items() if owner == "late"]
+    assert min(of_spare) > START_NS + 3 * S
+    assert len(of_spare) > 100
+
+
+def test_a_name_seen_before_is_never_used_again(phase_plan):
+    scheduler = Scheduler(phase_plan(rate_rps=100, duration_ns=8 * S))
+    scheduler.start([WorkerShare("a", 10), WorkerShare("b", 10)], START_NS, 0)
+    scheduler.worker_lost("a", START_NS)
+    assert scheduler.worker_joined("a", 10, START_NS) == []
+    assert scheduler.worker_joined("c", 10, START_NS) != []
+
+
+def test_returns_of_a_lost_worker_change_nothing(phase_plan):
+    scheduler = Scheduler(phase_plan(concurrency=2, request_count=100))
+    scheduler.start([WorkerShare("a", 10), WorkerShare("b", 10)], START_NS, 0)
+    scheduler.worker_lost("a", START_NS)
+    before = scheduler.ledger
+    assert scheduler.returned("a", CreditReturn(completed=1), START_NS) == []
+    assert scheduler.ledger == before
+
+
+@pytest.mark.parametrize("load", [{"rate_rps": 10}, {"concurrency": 10}, {"rate_rps": 10, "concurrency": 3}])
+def test_the_phase_ends_when_all_workers_are_lost(phase_plan, load):
+    scheduler = Scheduler(phase_plan(request_count=1000, **load))
+    scheduler.start([WorkerShare("a", 10)], START_NS, START_NS - S)
+    handed = scheduler.ledger.issued
+    (finish,) = scheduler.worker_lost("a", START_NS + 30 * S)
+    assert finish.ledger.lost == finish.ledger.issued == handed
+    assert finish.ledger.reconciles
+    if "rate_rps" in load:
+        assert finish.ledger.offered == pytest.approx(300, rel=0.3), "arrivals until then were asked for"
+
+
+def test_a_phase_without_workers_ends_at_once(phase_plan):
+    scheduler = Scheduler(phase_plan(request_count=10, rate_rps=1))
+    (finish,) = scheduler.start([], START_NS, START_NS)
+    assert finish.ledger == Ledger()
+
+
+def test_an_early_stop_cuts_every_worker_and_hands_back_what_was_not_sent(simulate, phase_plan):
+    simulation = simulate(phase_plan(rate_rps=100, request_count=1000), named([100] * 2), latency_ns=lambda _: S)
+    simulation.stop(START_NS + 4 * S, grace_ns=100 * MS)
+    run = simulation.run()
+    assert run.ledger.censored > 0
+    assert run.ledger.issued == len(run.dispatched_ns) < 450
+    assert run.end_ns < START_NS + 4 * S + 200 * MS
+
+
+def test_a_second_stop_moves_the_cut(phase_plan):
+    scheduler = Scheduler(phase_plan(concurrency=2, request_count=100))
+    scheduler.start([WorkerShare("a", 10)], START_NS, 0)
+    assert scheduler.stop(50 * S, 20 * S) == [CutWorker("a", 50 * S), EndCredits("a")]
+    assert scheduler.stop(21 * S, 21 * S) == [CutWorker("a", 21 * S)]
+
+
+def test_an_account_with_a_missing_return_does_not_reconcile(phase_plan):
+    scheduler = Scheduler(phase_plan(concurrency=1, request_count=2))
+    scheduler.start([WorkerShare("a", 10)], START_NS, 0)
+    (finish,) = scheduler.returned("a", CreditReturn(completed=1, drained=True), 20 * S)
+    assert finish.ledger.issued == 2
+    assert not finish.ledger.reconciles
+
+
+def test_an_overloaded_cap_hands_out_no_more_than_can_be_used_soon(simulate, phase_plan):
+    plan = phase_plan(concurrency=2, rate_rps=1_000, duration_ns=20 * S)
+    run = simulate(plan, {"w0": 10}, latency_ns=lambda _: 100 * MS).run()
+    assert run.queued_max < 10_000
+    assert run.ledger.offered == pytest.approx(20_000, rel=0.05)
+    assert run.ledger.issued == pytest.approx(400, rel=0.05)
+
+
+def test_progress_counts_what_was_due_so_far_as_offered(phase_plan):
+    scheduler = Scheduler(phase_plan(rate_rps=10, request_count=1000, pattern=Pattern.CONSTANT))
+    scheduler.start([WorkerShare("a", 100)], START_NS, START_NS - S)
+    assert scheduler.ledger.offered == 0
+    scheduler.tick(START_NS + 500 * MS)
+    assert scheduler.ledger.offered == 5
