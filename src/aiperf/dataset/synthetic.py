@@ -21,6 +21,7 @@ _BATCH_TOKENS = 50_000
 """Prompts of about so many tokens are counted at once: enough to keep the cores busy. Larger batches were slower."""
 _MENDING_STEPS = 40
 _CANDIDATES = 16
+_END_CHARACTERS = 400
 _ANCHOR = "so"
 _CHARACTERS = "abcdefghijklmnopqrstuvwxyz0123456789.,"
 _SCANNED_IDS = 4096
@@ -92,15 +93,25 @@ class PromptWriter:
         return start + "".join(generator.choices(self._fillers, k=missing))
 
     def _mended(self, draft: Prompt, length: int, generator: Random) -> Prompt:
-        """The draft brought to its length by small changes at its end, or as near to it as they lead."""
+        """The draft brought to its length by small changes at its end, or as near to it as they lead.
+
+        Many ends are tried on a short piece of the text and the most promising on the whole, which may be long.
+        """
         best = draft
         for _ in range(_MENDING_STEPS):
-            if best.tokens == length:
+            missing = length - best.tokens
+            if missing == 0:
                 break
-            candidates = [self._changed(best.text, length - best.tokens, generator) for _ in range(_CANDIDATES)]
-            counts = self._tokenizer.count(candidates)
-            # A candidate that is no nearer is taken too: its other end may lead on.
-            best = min(*map(Prompt, candidates, counts), best, key=lambda prompt: abs(prompt.tokens - length))
+            end_start = best.text.rfind(" ", 0, max(0, len(best.text) - _END_CHARACTERS - 8 * abs(missing))) + 1
+            head, end = best.text[:end_start], best.text[end_start:]
+            ends = [self._changed(end, missing, generator) for _ in range(_CANDIDATES)]
+            end_tokens, *counts = self._tokenizer.count([end, *ends])
+            gains = zip(ends, counts, strict=True)
+            promising, _ = min(gains, key=lambda gain: abs(gain[1] - end_tokens - missing))
+            (tokens,) = self._tokenizer.count([head + promising])
+            # One that is no nearer is taken too: it may lead on.
+            if abs(length - tokens) <= abs(missing):
+                best = Prompt(head + promising, tokens)
         return best
 
     def _changed(self, text: str, missing: int, generator: Random) -> str:
@@ -118,14 +129,13 @@ class PromptWriter:
 
     def _measured(self, phrases: Sequence[str]) -> list[Phrase]:
         """The phrases with their tokens after another word; without those the tokenizer makes nothing of."""
-        return [
-            Phrase(text, tokens) for text, tokens in self._after_anchor([f" {p}" for p in phrases], phrases) if tokens
-        ]
+        after_word = self._after_anchor([f" {phrase}" for phrase in phrases])
+        return [Phrase(text, tokens) for text, tokens in zip(phrases, after_word, strict=True) if tokens > 0]
 
-    def _after_anchor(self, pieces: Sequence[str], labels: Sequence[str]) -> Iterator[tuple[str, int]]:
+    def _after_anchor(self, pieces: Sequence[str]) -> list[int]:
+        """By how many tokens each piece makes a word longer that it follows."""
         anchor_tokens, *counts = self._tokenizer.count([_ANCHOR, *(_ANCHOR + piece for piece in pieces)])
-        for label, tokens in zip(labels, counts, strict=True):
-            yield label, tokens - anchor_tokens
+        return [tokens - anchor_tokens for tokens in counts]
 
     def _one_token_pieces(self) -> tuple[list[str], list[str]]:
         """Texts that are one token at the start of a prompt, and texts that are one more token at its end.
@@ -139,14 +149,19 @@ class PromptWriter:
         fillers: list[str] = []
         for source in (words.SINGLE_WORDS, _CHARACTERS, vocabulary):
             texts = [text for text in source if text.strip()]
-            if not openers:
-                openers = [t for t, tokens in zip(texts, self._tokenizer.count(texts), strict=True) if tokens == 1]
-            for pieces in ([f" {text}" for text in texts], texts):
-                if not fillers:
-                    fillers = [piece for piece, tokens in self._after_anchor(pieces, pieces) if tokens == 1]
+            spaced = [f" {text}" for text in texts]
+            openers = openers or _single(texts, self._tokenizer.count(texts))
+            fillers = (
+                fillers or _single(spaced, self._after_anchor(spaced)) or _single(texts, self._after_anchor(texts))
+            )
             if openers and fillers:
                 return openers, fillers
         problem = f"no text is a single token under the tokenizer {self._tokenizer.name}, so no prompts can be written"
         raise PlanError(
             Problem(problem, "--tokenizer", "Use another tokenizer, or send prompts of a file: --input-file.")
         )
+
+
+def _single(texts: Sequence[str], counts: Sequence[int]) -> list[str]:
+    """The texts whose count is 1."""
+    return [text for text, count in zip(texts, counts, strict=True) if count == 1]
