@@ -22,9 +22,9 @@ def even_shares(slots: int, slots_max: Sequence[int]) -> list[int]:
     left = min(slots, sum(slots_max))
     open_ends = [position for position, limit in enumerate(slots_max) if limit > 0]
     while left > 0:
-        each, more = divmod(left, len(open_ends))
-        for order, position in enumerate(open_ends):
-            given = min(each + (order < more), slots_max[position] - shares[position])
+        each = left // len(open_ends)
+        for position in open_ends if each else open_ends[:left]:
+            given = min(each or 1, slots_max[position] - shares[position])
             shares[position] += given
             left -= given
         open_ends = [position for position in open_ends if shares[position] < slots_max[position]]

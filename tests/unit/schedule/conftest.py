@@ -352,10 +352,7 @@ def make_phase_plan(
     pattern: Pattern = Pattern.POISSON,
     seed: int = 1,
 ) -> PhasePlan:
-    if rate_rps is None:
-        mode = Mode.CLOSED
-    else:
-        mode = Mode.OPEN if concurrency is None else Mode.CAPPED
+    mode = Mode.CLOSED if rate_rps is None else Mode.OPEN if concurrency is None else Mode.CAPPED
     return PhasePlan(
         phase=1,
         mode=mode,

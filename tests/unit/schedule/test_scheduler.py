@@ -19,6 +19,16 @@ START_NS = 10 * S
 
 simulated = settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
+
+def bounded(load):
+    """Neither rate nor concurrency, or neither count nor duration, is what `phases` fills in."""
+    if load["concurrency"] is None and load["rate_rps"] is None:
+        load["concurrency"] = 1
+    if load["request_count"] is None and load["duration_ns"] is None:
+        load["request_count"] = 10
+    return load
+
+
 loads = st.fixed_dictionaries(
     {
         "concurrency": st.none() | st.integers(1, 30),
@@ -28,16 +38,7 @@ loads = st.fixed_dictionaries(
         "grace_ns": st.integers(0, 2 * S),
         "seed": st.integers(0, 1000),
     }
-).map(lambda load: bounded(load))
-
-
-def bounded(load):
-    """Neither rate nor concurrency, or neither count nor duration, is what `phases` fills in."""
-    if load["concurrency"] is None and load["rate_rps"] is None:
-        load["concurrency"] = 1
-    if load["request_count"] is None and load["duration_ns"] is None:
-        load["request_count"] = 10
-    return load
+).map(bounded)
 
 
 def named(limits):
