@@ -61,7 +61,9 @@ def serve(pipe: Pipe, tokens: int) -> None:
     sockets: dict[int, socket.socket] = {}
     writing: dict[int, int] = {}
     while True:
-        for descriptor, _ in epoll.poll(ROUND_INTERVAL_S if writing and tokens else 0 if writing else None):
+        if writing and tokens:
+            time.sleep(ROUND_INTERVAL_S)
+        for descriptor, _ in epoll.poll(0 if writing else None):
             if descriptor == pipe.fileno():
                 return
             if descriptor == listener.fileno():

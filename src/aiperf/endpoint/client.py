@@ -58,14 +58,14 @@ from aiperf.endpoint.stamps import read_timespec
 from aiperf.endpoint.target import Target
 from aiperf.endpoint.tls import TlsBuffers
 from aiperf.endpoint.wakeup import Wakeup
-from aiperf.endpoint.wall_clock import WallClockWatch
-from aiperf.errors import InfrastructureError
+from aiperf.endpoint.wall_clock import watch_wall_clock
 from aiperf.units import NS_PER_S, ns_from_s
 
 if TYPE_CHECKING:
     import asyncio
 
 READ_BYTES = 65536
+_OPEN = Stage.OPEN
 TICK_INTERVAL_S = 0.05
 """How often deadlines are looked at: the granularity of timeouts."""
 POLL_INTERVAL_S = 0.001
@@ -83,7 +83,7 @@ class HttpClient:
         self._settings = settings
         self._request_timeout_ns = ns_from_s(settings.request_timeout_s)
         self._pooled = settings.reuse == "pooled"
-        self._stamping_socket = _stamping_socket(settings.timestamps)
+        self._stamping_socket = stamps.stamping_socket(settings.timestamps)
         self._control_bytes = stamps.CONTROL_BYTES if self._stamping_socket else 0
         self._selector = make_selector(settings.selector)
         self._descriptor = self._selector.fileno()
@@ -101,7 +101,7 @@ class HttpClient:
         self._wakeup = Wakeup()
         self._watches: dict[int, Callable[[], None]] = {}
         self._watch(self._wakeup.fileno(), self._wakeup.hush)
-        self._wall_clock = _wall_clock_watch() if self._stamping_socket else None
+        self._wall_clock = watch_wall_clock() if self._stamping_socket else None
         if self._wall_clock is not None:
             self._watch(self._wall_clock.fileno(), self._on_clock_set)
         self._dialer = Dialer(
@@ -178,9 +178,8 @@ class HttpClient:
         if idle:
             connection, _ = idle.popitem()
             exchange.connection_reused = 1
-            exchange.blocked_ns = monotonic_ns() + self._anchor_ns - exchange.dispatched_ns
             self._send(connection, exchange)
-        else:
+        elif not self._closed:
             self._dialer.dial(exchange)
 
     def cancel(self, exchange: Exchange, outcome: Outcome) -> None:
@@ -195,14 +194,16 @@ class HttpClient:
             self.cancel(exchange, outcome)
 
     def close(self) -> None:
-        """Cancels what is in flight and gives everything back. Idempotent."""
+        """Cancels what is in flight, and what `on_end` submits meanwhile; gives everything back. Idempotent."""
         if self._closed:
             return
-        self.cancel_all(Outcome.CANCELLED)
         self._closed = True
         self.detach()
         for connection in list(self._connections.values()):
-            self._discard(connection)
+            if connection.exchange is None:
+                self._discard(connection)
+        while self._in_flight:
+            self.cancel_all(Outcome.CANCELLED)
         self._dialer.close()
         for resource in (self._wakeup, self._stamping_socket, self._wall_clock):
             if resource is not None:
@@ -222,7 +223,7 @@ class HttpClient:
                 watch = self._watches.get(descriptor)
                 if watch is not None:
                     watch()
-            elif connection.stage != Stage.OPEN:
+            elif connection.stage is not _OPEN:
                 in_setup.append((connection, mask))
             else:
                 if mask & WRITABLE and connection.unsent is not None:
@@ -278,6 +279,8 @@ class HttpClient:
             self._give_up_sending(connection, error)
             return
         exchange.sent_bytes = taken_bytes
+        if exchange.connection_reused:
+            exchange.blocked_ns = exchange.sent_ns - exchange.dispatched_ns
         if taken_bytes == len(request):
             exchange.send_done_ns = monotonic_ns() + self._anchor_ns
         else:
@@ -408,7 +411,6 @@ class HttpClient:
             exchange = pool.waiting.popleft()
             if exchange in self._in_flight:
                 exchange.connection_reused = 1
-                exchange.blocked_ns = self._clock.now_ns() - exchange.dispatched_ns
                 self._send(connection, exchange)
                 return
         pool.idle[connection] = None
@@ -447,6 +449,8 @@ class HttpClient:
     def _fail(self, exchange: Exchange, failure: Failure) -> None:
         if exchange in self._in_flight:
             self._cut_off(exchange)
+            if exchange.error_kind:  # a status that says failure outweighs how its body ended
+                failure = Failure(ErrorKind(exchange.error_kind), exchange.error_text)
             self._end(exchange, Outcome.FAILED, failure, self._clock.now_ns())
 
     def _cut_off(self, exchange: Exchange) -> None:
@@ -498,17 +502,3 @@ class HttpClient:
             self._ticker = self._loop.call_later(
                 TICK_INTERVAL_S if self._descriptor >= 0 else POLL_INTERVAL_S, self._on_tick
             )
-
-
-def _stamping_socket(timestamps: Literal["auto", "kernel", "user"]) -> socket.socket | None:
-    keeper = None if timestamps == "user" else stamps.stamping_socket()
-    if keeper is None and timestamps == "kernel":
-        raise InfrastructureError("the kernel gives no arrival times here; use --timestamps auto or user")
-    return keeper
-
-
-def _wall_clock_watch() -> WallClockWatch | None:
-    try:
-        return WallClockWatch()
-    except OSError:
-        return None

@@ -11,6 +11,9 @@ clock, read by read.
 import socket
 import struct
 import sys
+from typing import Literal
+
+from aiperf.errors import InfrastructureError
 
 SO_TIMESTAMPING = 37
 """asm-generic/socket.h; the control message that carries the stamp has the same number."""
@@ -37,16 +40,21 @@ def enable(sock: socket.socket) -> bool:
     return True
 
 
-def stamping_socket() -> socket.socket | None:
-    """A socket that keeps stamping switched on in the kernel while it is open; None if the kernel does not stamp.
+def stamping_socket(timestamps: Literal["auto", "kernel", "user"]) -> socket.socket | None:
+    """A socket that keeps stamping switched on in the kernel while it is open; None if times come from user space.
 
     Stamping is off for the whole host until some socket asks for it, and goes on a moment later, by a work queue. One
     socket held for the whole run keeps the first packets of later connections from arriving unstamped.
+    Raises: InfrastructureError if `kernel` is insisted on and the kernel will not.
     """
+    if timestamps == "user":
+        return None
     keeper = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     if enable(keeper):
         return keeper
     keeper.close()
+    if timestamps == "kernel":
+        raise InfrastructureError("the kernel gives no arrival times here; use --timestamps auto or user")
     return None
 
 

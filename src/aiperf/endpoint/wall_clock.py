@@ -32,3 +32,11 @@ class WallClockWatch:
 
     def close(self) -> None:
         self._timer.close()
+
+
+def watch_wall_clock() -> WallClockWatch | None:
+    """The watch, or None where the platform cannot tell."""
+    try:
+        return WallClockWatch()
+    except OSError:
+        return None

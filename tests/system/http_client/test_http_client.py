@@ -1,6 +1,7 @@
 """The HTTP timing client against real sockets: framing on the wire, reuse, retry, timeouts, cuts, pacing, stamps."""
 
 import asyncio
+import gc
 import random
 import socket
 import threading
@@ -9,7 +10,11 @@ import time
 import pytest
 import uvloop
 
+from aiperf.endpoint.connection import Connection
 from aiperf.endpoint.exchange import BodyKind, ErrorKind, Outcome
+from aiperf.endpoint.framing import Framing
+from aiperf.endpoint.wakeup import Wakeup
+from aiperf.errors import InfrastructureError
 
 CHUNKED = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
 
@@ -100,6 +105,81 @@ def test_timestamp_source_is_what_was_asked_for(serve, bench, mode):
         assert at.client.timestamp_source == "user"
         assert counters.kernel_stamped_read_count == 0
     assert counters.read_count >= 1
+
+
+def test_platform_without_kernel_stamps_falls_back(serve, bench, monkeypatch, mode):
+    monkeypatch.setattr("aiperf.endpoint.stamps.enable", lambda sock: False)
+    at = bench(serve(answer_all).url)
+    assert at.fetch().outcome == Outcome.COMPLETED
+    assert at.client.timestamp_source == "user"
+    with pytest.raises(InfrastructureError, match="--timestamps"):
+        bench("http://127.0.0.1:1", timestamps="kernel")
+
+
+@pytest.mark.parametrize("step_ns", [-3_600_000_000_000, 3_600_000_000_000], ids=["back", "forward"])
+def test_unnoticed_step_of_the_wall_clock_moves_no_stamp(serve, bench, step_ns):
+    at = bench(serve(answer_all).url)
+    at.fetch()
+    at.clock.real_to_run_ns += step_ns
+    exchange = at.fetch()
+    assert exchange.sent_ns <= exchange.first_byte_ns <= exchange.end_ns <= at.clock.now_ns()
+    assert at.client.counters.replaced_stamp_count == (at.client.timestamp_source == "kernel")
+
+
+def test_noticed_step_of_the_wall_clock_is_taken_in(serve, bench, mode, monkeypatch):
+    if mode["timestamps"] == "user":
+        pytest.skip("the wall clock plays no part")
+    ringing = Wakeup()
+    monkeypatch.setattr(Wakeup, "was_set", lambda self: self.hush() or True, raising=False)
+    monkeypatch.setattr("aiperf.endpoint.client.watch_wall_clock", lambda: ringing)
+    at = bench(serve(answer_all).url)
+    at.clock.real_to_run_ns += 3_600_000_000_000
+    ringing.ring()
+    at.run_until(lambda: at.client.counters.clock_step_count)
+    exchange = at.fetch()
+    assert exchange.first_byte_ns <= at.clock.now_ns()
+    assert at.client.counters.replaced_stamp_count == 0
+
+
+def test_full_buffer_leaves_the_lower_bound_where_it_was(serve, bench, monkeypatch):
+    monkeypatch.setattr("aiperf.endpoint.client.READ_BYTES", 100)
+    ready = threading.Event()
+
+    def script(peer):
+        peer.request()
+        peer.send(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n" + b"x" * 1000)
+        ready.set()
+        peer.ended()
+
+    at = bench(serve(script).url)
+    exchange = at.submit()
+    at.run_until(lambda: exchange.send_done_ns > 0)
+    ready.wait(20)
+    at.finish()
+    reads = at.sink.reads[exchange.handle]
+    assert len(reads) >= 10
+    assert {after_ns for _, after_ns, _ in reads} == {exchange.sent_ns}
+
+
+def test_empty_socket_raises_the_lower_bound(serve, bench):
+    go = threading.Event()
+
+    def script(peer):
+        peer.request()
+        peer.send(CHUNKED + b"2\r\nok\r\n")
+        go.wait(20)
+        peer.send(b"2\r\nok\r\n0\r\n\r\n")
+        peer.ended()
+
+    at = bench(serve(script).url)
+    exchange = at.submit()
+    at.run_until(lambda: exchange.handle in at.sink.reads)
+    go.set()
+    at.finish()
+    (first_stamp_ns, first_after_ns, _), (_, second_after_ns, _) = at.sink.reads[exchange.handle]
+    assert first_after_ns == exchange.sent_ns
+    assert second_after_ns >= first_stamp_ns or at.client.timestamp_source == "user"
+    assert second_after_ns > first_after_ns
 
 
 def test_connection_is_reused(serve, bench):
@@ -319,6 +399,19 @@ def test_garbage_is_a_protocol_error(serve, bench, garbage):
     assert (exchange.outcome, exchange.error_kind) == (Outcome.FAILED, ErrorKind.PROTOCOL)
 
 
+def test_error_status_outweighs_how_its_body_ended(serve, bench):
+    def script(peer):
+        peer.request()
+        peer.send(b"HTTP/1.1 500 Oops\r\nContent-Length: 100\r\n\r\nhalf")
+
+    exchange = bench(serve(script).url).fetch()
+    assert (exchange.outcome, exchange.error_kind, exchange.error_text) == (
+        Outcome.FAILED,
+        ErrorKind.HTTP_STATUS,
+        "HTTP 500 Oops",
+    )
+
+
 @pytest.mark.parametrize(
     ("sent", "told"),
     [(b"", "without a response"), (b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nok", "within the response"), (CHUNKED + b"2\r\nok\r\n", "within")],
@@ -474,6 +567,26 @@ def test_closing_ends_what_is_in_flight_and_is_idempotent(serve, bench):
     at.client.close()
     at.client.close()
     assert exchange.outcome == Outcome.CANCELLED
+
+
+def test_what_is_submitted_while_closing_is_cancelled_too(serve, bench):
+    at = bench(serve(lambda peer: peer.ended()).url)
+    at.sink.then = lambda exchange: at.submit() if exchange.handle < 3 else None
+    at.submit()
+    at.client.close()
+    assert [exchange.outcome for exchange in at.submitted] == [Outcome.CANCELLED] * 4
+
+
+def test_closed_connections_leave_no_garbage(serve, bench):
+    at = bench(serve(answer_all).url, reuse="never")
+    gc.collect()
+    gc.disable()
+    try:
+        for _ in range(5):
+            at.fetch()
+        assert not [thing for thing in gc.get_objects() if isinstance(thing, (Framing, Connection))]
+    finally:
+        gc.enable()
 
 
 def test_client_may_be_closed_from_on_end(serve, bench):

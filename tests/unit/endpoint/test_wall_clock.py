@@ -1,0 +1,37 @@
+"""The watch on the wall clock. The clock itself is left alone; its setting is played."""
+
+import errno
+import select
+import sys
+
+import pytest
+
+from aiperf.endpoint.timerfd import TimerDescriptor
+from aiperf.endpoint.wall_clock import watch_wall_clock
+
+
+@pytest.fixture
+def watch():
+    made = watch_wall_clock()
+    if made is None:
+        assert sys.platform != "linux"
+        pytest.skip("no timerfd on this platform")
+    yield made
+    made.close()
+
+
+def test_watch_is_silent_while_the_clock_runs(watch):
+    assert select.select([watch], [], [], 0)[0] == []
+    assert not watch.was_set()
+
+
+def test_setting_the_clock_is_told_and_watched_for_again(watch, monkeypatch):
+    set_to = []
+
+    def cancelled(_):
+        raise OSError(errno.ECANCELED, "Operation canceled")
+
+    monkeypatch.setattr(TimerDescriptor, "has_fired", cancelled)
+    monkeypatch.setattr(TimerDescriptor, "set", lambda self, at_ns, flags: set_to.append((at_ns, flags)))
+    assert watch.was_set()
+    assert len(set_to) == 1
