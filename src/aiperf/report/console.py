@@ -167,7 +167,7 @@ def _footnotes(rows: Sequence[Row]) -> Iterator["Text"]:
     if small:
         count = min(int(result.statistics["count"]) for _, result in small)
         yield _line(
-            f"~ {count:,} requests are few for p99 ({RARE_PERCENTS[99.0]} needed). At 99 % confidence it is:", "dim"
+            f"~ {count:,} requests are few for p99 ({RARE_PERCENTS[99.0]} needed). At 99% confidence it is:", "dim"
         )
         for label, result in small:
             if label != FROM_DUE and result.p99_interval:

@@ -66,7 +66,7 @@ def load_summary(path: Path) -> Summary:
         return summary_from(msgspec.json.decode(path.read_bytes()))
     except OSError as error:
         raise InfrastructureError(f"Cannot read {path}: {error.strerror or error}.") from error
-    except (msgspec.MsgspecError, AttributeError, TypeError) as error:
+    except (msgspec.MsgspecError, AttributeError, KeyError, TypeError) as error:
         raise InfrastructureError(f"{path} is no summary of this version of aiperf: {error}.") from error
 
 
