@@ -134,6 +134,11 @@ class Dispatcher:
         """Credits in hand."""
         return len(self._indices)
 
+    @property
+    def starved(self) -> bool:
+        """Closed loop: a slot is idle, no credit is in hand, yet more may come. Worth a return at once."""
+        return not self._indices and self.in_flight < self._limit and not self._ended and self._stop_ns != NONE
+
     def _hand_back(self) -> bytes:
         unused = np.array(self._indices, np.int64).tobytes()
         self._indices.clear()

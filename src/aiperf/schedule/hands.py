@@ -29,7 +29,6 @@ class Hand:
     """Ended or handed back."""
     overdue: int = 0
     in_flight: int = 0
-    queued: int = 0
     idle_slots: int = 0
     used_per_s: float = 0.0
     """How fast it used up credits lately."""
@@ -65,8 +64,7 @@ class Hand:
         self.returned += report.ended_count + unused_count
         self.stopped = self.stopped or unused_count > 0
         self.drained = report.drained
-        self.queued, self.overdue = report.queued, report.overdue
-        self.in_flight, self.idle_slots = report.in_flight, report.idle_slots
+        self.overdue, self.in_flight, self.idle_slots = report.overdue, report.in_flight, report.idle_slots
         if report.in_flight + report.idle_slots == self.slots:
             self.slots_held, self.settled = self.slots, True
         self._measure_use(report.ended_count, now_ns)

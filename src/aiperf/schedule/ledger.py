@@ -3,7 +3,7 @@
 Owns: `CreditReturn` (worker → timing manager), `Ledger` and the equations it must satisfy. Does not own: who counts.
 """
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import NamedTuple
 
 
@@ -48,10 +48,6 @@ class Ledger:
     """Open loop: arrivals that were due before the phase ended, yet no worker dispatched them."""
     offered: int = 0
     """Arrivals the schedule asked for until the phase ended; in closed loop the slots ask, and it is `issued`."""
-
-    def counts(self) -> dict[str, int]:
-        """The account by name."""
-        return asdict(self)
 
     @property
     def reconciles(self) -> bool:

@@ -178,11 +178,6 @@ class Scheduler:
         return {worker: hand.slots for worker, hand in self._hands.items()}
 
     @property
-    def prefetch_count(self) -> int:
-        """Closed loop: the most credits that may be in hand beyond the slots."""
-        return sum(_spare_count(hand) for hand in self._hands.values())
-
-    @property
     def in_flight_count(self) -> int:
         """Requests in flight as last returned."""
         return sum(hand.in_flight for hand in self._hands.values())

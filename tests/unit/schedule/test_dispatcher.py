@@ -177,6 +177,19 @@ def test_a_new_phase_begins_with_an_empty_hand():
     assert dispatcher.next(0) == 3
 
 
+def test_a_worker_starves_when_a_slot_is_idle_and_more_credits_may_come():
+    dispatcher = ready(slots=1)
+    assert dispatcher.starved
+    dispatcher.add(int64(0))
+    assert not dispatcher.starved, "there is one in hand"
+    dispatcher.next(0)
+    assert not dispatcher.starved, "the slot is taken"
+    dispatcher.finished(COMPLETED)
+    assert dispatcher.starved
+    dispatcher.end_credits()
+    assert not dispatcher.starved
+
+
 def test_unlimited_slots_are_shown_as_such():
     assert ready(slots=-1).take_returns(0).idle_slots == -1
 
