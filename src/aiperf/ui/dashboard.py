@@ -5,16 +5,16 @@ thread, so that no thread of its own is in the way of processes to be forked.
 """
 
 import atexit
-from collections.abc import Callable
+import io
 from typing import TextIO
 
 from rich.console import Console, Group
-from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
 from aiperf.ui.picture import Picture, picture
+from aiperf.ui.redraw import HIDE_CURSOR, SHOW_CURSOR, Block
 from aiperf.wire.messages import Progress
 
 LABEL_WIDTH = 10
@@ -26,43 +26,54 @@ class DashboardView:
     """A live picture; notices stand above it and stay when it goes."""
 
     def __init__(self, stream: TextIO) -> None:
-        self._console = Console(file=stream, force_terminal=True, highlight=False, markup=False, emoji=False)
-        self._live = Live(
-            Text("starting", style="bold"),
-            console=self._console,
-            auto_refresh=False,
-            transient=True,
-            redirect_stdout=False,
-        )
+        self._stream = stream
+        # Of the console only the rendering is used: it never writes to the stream itself.
+        self._console = Console(file=io.StringIO(), force_terminal=True, highlight=False, markup=False, emoji=False)
+        self._block = Block()
+        self._lines = ["starting"]
         self._told: set[str] = set()
         self._open = True
         atexit.register(self.close)  # whatever ends the process: the cursor comes back
-        self._try(lambda: self._live.start(refresh=True))
+        self._write(HIDE_CURSOR)
+        self._redraw()
 
     def show(self, progress: Progress) -> None:
         for text in progress.notices:
             self.notice(text)
-        drawn = draw(picture(progress), min(self._console.width, WIDTH_MAX))
-        self._try(lambda: self._live.update(drawn, refresh=True))
+        width = min(self._console.width, WIDTH_MAX)
+        self._lines = self._rendered(draw(picture(progress), width), width)
+        self._redraw()
 
     def notice(self, text: str) -> None:
-        if text not in self._told:
-            self._told.add(text)
-            self._try(lambda: self._console.print(Text(text, style="yellow")))
+        if text in self._told:
+            return
+        self._told.add(text)
+        notice = self._rendered(Text(text, style="yellow"), self._console.width)
+        self._write(self._block.erase(self._console.width) + "".join(f"{line.rstrip()}\r\n" for line in notice))
+        self._redraw()
 
     def close(self) -> None:
         if self._open:
-            self._try(self._live.stop)
+            self._write(self._block.erase(self._console.width) + SHOW_CURSOR)
             self._open = False
             atexit.unregister(self.close)
 
-    def _try(self, act: Callable[[], object]) -> None:
-        """Does it, unless the terminal is gone; the run goes on without one."""
+    def _rendered(self, what: Group | Text, width: int) -> list[str]:
+        with self._console.capture() as captured:
+            self._console.print(what, width=width)
+        return captured.get().rstrip("\n").split("\n")
+
+    def _redraw(self) -> None:
+        width, height = self._console.size
+        self._write(self._block.replace(self._lines, width, height))
+
+    def _write(self, text: str) -> None:
         if not self._open:
             return
         try:
-            act()
-        except (OSError, ValueError):  # ValueError: the stream was closed
+            self._stream.write(text)
+            self._stream.flush()
+        except (OSError, ValueError):  # the terminal is gone (ValueError: a closed stream); the run goes on without one
             self._open = False
 
 

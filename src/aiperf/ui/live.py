@@ -45,11 +45,12 @@ class SilentView:
 def open_view(kind: Kind | None, stream: TextIO, environ: Mapping[str, str] = os.environ) -> View:
     """The view of this kind on this stream; None: the dashboard on a terminal, else simple lines.
 
-    A dashboard needs a terminal that can move its cursor; without one there are simple lines.
+    A dashboard needs a terminal that can move its cursor and knows UTF-8; without one there are simple lines.
     """
     if kind == "none":
         return SilentView()
-    if kind == "simple" or not stream.isatty() or environ.get("TERM") == "dumb":
+    can_draw = stream.isatty() and environ.get("TERM") != "dumb" and (stream.encoding or "utf-8").lower() == "utf-8"
+    if kind == "simple" or not can_draw:
         return LinesView(stream)
     from aiperf.ui.dashboard import DashboardView  # loads rich, some 50 ms that the other views need not wait for
 
