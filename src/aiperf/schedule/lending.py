@@ -20,8 +20,8 @@ def give_free_slots(total: int, hands: Sequence[Hand]) -> dict[int, int]:
     free = total - sum(hand.slots_held for hand in hands)
     if free <= 0:
         return {}
-    room = [hand.slots_max - hand.slots if hand.movable else 0 for hand in hands]
-    given = even_shares(free, [min(space, _wanted(hand)) for space, hand in zip(room, hands, strict=True)])
+    room = [_room(hand) for hand in hands]
+    given = even_shares(free, [_wanted(hand) for hand in hands])
     left = free - sum(given)
     if left and all(hand.movable for hand in hands):
         more = even_shares(left, [space - got for space, got in zip(room, given, strict=True)])
@@ -35,7 +35,7 @@ def take_idle_slots(total: int, hands: Sequence[Hand]) -> dict[int, int]:
     A hand without arrivals waiting gives up to half of its idle slots, and always keeps one.
     """
     coming = total - sum(hand.slots for hand in hands)  # free, or already on the way back
-    wanted = sum(_wanted(hand) for hand in hands if hand.movable) - coming
+    wanted = sum(_wanted(hand) for hand in hands) - coming
     spare = [min((hand.idle_slots + 1) // 2, hand.slots - 1) if _can_lend(hand) else 0 for hand in hands]
     if wanted <= 0 or not any(spare):
         return {}
@@ -44,8 +44,12 @@ def take_idle_slots(total: int, hands: Sequence[Hand]) -> dict[int, int]:
 
 
 def _wanted(hand: Hand) -> int:
-    """Slots that arrivals past their due instant wait for."""
-    return max(0, hand.overdue - max(0, hand.idle_slots))
+    """Slots that arrivals past their due instant wait for, as far as the worker can take them."""
+    return min(_room(hand), max(0, hand.overdue - max(0, hand.idle_slots)))
+
+
+def _room(hand: Hand) -> int:
+    return hand.slots_max - hand.slots if hand.movable else 0
 
 
 def _can_lend(hand: Hand) -> bool:

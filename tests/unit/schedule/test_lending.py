@@ -48,6 +48,10 @@ def test_no_more_is_taken_than_is_wanted():
     assert take_idle_slots(40, [coming_back, hand(16, idle=16), hand(4, overdue=2)]) == {}
 
 
+def test_nothing_is_taken_for_a_worker_that_can_hold_no_more():
+    assert take_idle_slots(8, [hand(4, idle=4), hand(4, limit=4, overdue=9)]) == {}
+
+
 def test_who_waits_for_slots_lends_none():
     assert take_idle_slots(8, [hand(4, idle=2, overdue=1), hand(4, overdue=9)]) == {}
 
