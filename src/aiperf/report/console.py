@@ -104,8 +104,7 @@ def _heading(summary: Summary) -> "Text":
         f"{endpoint.get('endpoint_type', '')}{', streaming' if endpoint.get('streaming') else ''}",
         ", ".join(endpoint.get("urls", ())),
     ]
-    heading = _line("aiperf ", "bold")
-    heading.append(summary.aiperf_version, "bold")
+    heading = _line().append(f"aiperf {summary.aiperf_version}", "bold")
     for part in filter(None, parts):
         heading.append(" · ", "dim").append(_printable(part))
     return heading
@@ -259,7 +258,7 @@ def _load(summary: Summary) -> list[str]:
     load = summary.load
     parts = []
     if load.request_rate is not None:
-        parts.append(f"{load.request_rate:,g} requests/s asked for")
+        parts.append(f"{load.request_rate:,.4g} requests/s asked for")
     if load.concurrency is not None:
         parts.append(f"{'at most ' if load.request_rate is not None else ''}{load.concurrency:,} at a time")
     if load.offered_rate is not None:
@@ -312,7 +311,7 @@ def _verdict(summary: Summary) -> Iterator["Text"]:
         "degraded": "read the numbers with the following in mind",
         "invalid": "do not use these numbers",
     }
-    yield _line(status, STATUS_STYLE.get(status, "")).append(f"  {words.get(status, '')}", "dim")
+    yield _line().append(status, STATUS_STYLE.get(status, "")).append(f"  {words.get(status, '')}", "dim")
     for reason in serious:
         yield _reason(reason)
     for reason in notes:

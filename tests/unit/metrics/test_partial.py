@@ -137,7 +137,7 @@ def test_warm_up_is_in_nothing_but_the_order_of_arrival(make_facts, make_partial
     facts["outcome"] = [Outcome.FAILED, Outcome.FAILED, Outcome.FAILED]
     facts["error_kind"] = [ErrorKind.RESET, ErrorKind.TIMEOUT, ErrorKind.RESET]
     result = make_partial(facts, texts={0: "warm", 1: "hot"})
-    assert (result.record_count, result.warmup_count) == (1, 2)
+    assert (result.record_count, result.other_count) == (1, 2)
     assert [(failure.name, failure.first_text) for failure in result.failures.most_frequent()] == [("timeout", "hot")]
     assert len(result.end_ns_by_arrival()) == 3
     assert len(result.sweep_columns().sent_ns) == 1
@@ -198,3 +198,10 @@ def test_above_its_limit_a_partial_stops_keeping_instants(make_facts, make_parti
     again.merge(make_partial(make_facts(1)))
     assert again.sweep_columns() is None
     assert again.record_count == 5
+
+
+def test_another_phase_can_be_the_one_that_counts(make_facts):
+    facts = make_facts(3)
+    facts["phase"] = [Phase.WARMUP, Phase.PROFILING, Phase.WARMUP]
+    result = Partial.of(facts, np.array([MS]), np.array([1, 0, 0]), phase=Phase.WARMUP)
+    assert (result.record_count, result.other_count, result.gaps.count) == (2, 1, 1)
