@@ -4,6 +4,9 @@
 
 Every connection has served one request and is idle in the pool. The server is a child process; only the memory of the
 process that holds the client is counted. The kernel's own memory for the socket (about 2 KB idle) is not in it.
+
+Measured on 23 November 2026, 2 shared cores, Python 3.11.7, OpenSSL 3.0: plaintext 2.2 to 2.4 KB; TLS 31 KB (3,000
+connections) to 39 KB (1,000). With memory buffers of its own each, a TLS connection took 133 KB.
 """
 
 import argparse

@@ -1,10 +1,15 @@
 """What the HTTP timing client costs: requests and reads per CPU-second, against a canned server in a child process.
 
-    python benchmarks/http_client.py [--connections 100] [--requests 40000] [--tokens 50] [--timestamps auto] [--tls]
+    python benchmarks/http_client.py [--connections 100] [--requests 40000] [--tokens 50] [--timestamps auto]
 
 The client is driven by uvloop and feeds a `SliceWriter`, as in a worker; only its own process's CPU time is counted.
 Each answered request is followed by the next one at once (closed loop). The server writes prepared bytes and nothing
 else, one chunk per turn and connection, so that the client is what is measured.
+
+Measured on 23 November 2026, 2 shared cores, Python 3.11.7 (range of repeated runs; others used the cores too):
+    kernel stamps   73,000 to 99,000 one-chunk requests, 178,000 to 219,000 streamed reads per CPU-second
+    user stamps     88,000 one-chunk requests, 272,000 streamed reads per CPU-second
+    8,000 connections, opened included: 50,000 one-chunk requests, 121,000 reads; 57 MiB
 """
 
 import argparse
