@@ -88,7 +88,7 @@ def test_chat_stream_has_role_words_finish_usage_and_done(url):
     assert (status, headers["content-type"]) == (200, "text/event-stream; charset=utf-8")
     first, *_, finish, usage = objects(data)
     assert first["choices"][0]["delta"] == {"role": "assistant", "content": ""}
-    assert text(data) == "the sun rose over"
+    assert text(data) == "the sun moved over"
     assert finish["choices"][0]["finish_reason"] == "length"
     assert usage["choices"] == []
     assert usage["usage"] == {"prompt_tokens": 3, "completion_tokens": 4, "total_tokens": 7}
@@ -116,7 +116,7 @@ def test_chat_without_stream_is_one_object(url):
     status, headers, data = post(url, CHAT)
     answer = json.loads(data)
     assert (status, headers["content-type"], answer["object"]) == (200, "application/json", "chat.completion")
-    assert answer["choices"][0]["message"] == {"role": "assistant", "content": "the sun rose over a calm"}
+    assert answer["choices"][0]["message"] == {"role": "assistant", "content": "the sun moved over a small"}
     assert answer["usage"] == {"prompt_tokens": 3, "completion_tokens": 6, "total_tokens": 9}
 
 
@@ -124,9 +124,9 @@ def test_completions_stream_and_whole_body_say_the_same(url):
     body = {"model": "m", "prompt": "one two", "max_tokens": 3}
     _, _, whole = post(url, body, path="/v1/completions")
     _, _, streamed = post(url, {**body, "stream": True}, path="/v1/completions")
-    assert json.loads(whole)["choices"][0]["text"] == "the sun rose"
+    assert json.loads(whole)["choices"][0]["text"] == "the sun moved"
     assert json.loads(whole)["usage"]["prompt_tokens"] == 2
-    assert "".join(chunk["choices"][0]["text"] for chunk in objects(streamed)) == "the sun rose"
+    assert "".join(chunk["choices"][0]["text"] for chunk in objects(streamed)) == "the sun moved"
 
 
 def test_prompt_tokens_are_what_the_header_says(url):
@@ -232,7 +232,7 @@ def fault(url, spec, body=STREAM, quiet_s=0.4):
 
 def test_reset_mid_stream_delivers_the_chunks_before_it(url):
     data, end = fault(url, "reset-mid-stream;after=3")
-    assert (text(data), end) == ("the sun rose", "reset")
+    assert (text(data), end) == ("the sun moved", "reset")
 
 
 def test_close_mid_stream_is_a_clean_close_without_a_terminator(url):
@@ -255,7 +255,7 @@ def test_stall_without_seconds_is_for_ever(url):
 def test_stall_with_seconds_goes_on_afterwards(url):
     began = time.monotonic()
     data, _ = fault(url, "stall;after=2;seconds=0.3", quiet_s=1)
-    assert text(data) == "the sun rose over"
+    assert text(data) == "the sun moved over"
     assert time.monotonic() - began > 1.3
 
 
@@ -378,7 +378,7 @@ def test_several_tokens_per_chunk_and_events_per_write(mock_process, tmp_path):
     )
     _, _, data = post(server.url, {**STREAM, "max_tokens": 10}, x_request_id="r")
     contents = [delta["content"] for delta in deltas(data) if delta]
-    assert contents == ["the sun rose", " over a calm", " bay and small", " boats"]
+    assert contents == ["the sun moved", " over a small", " field and the", " light"]
     server.stop()
     truth = read_truth(log)["r"]
     assert [due_ns - truth.received_ns for due_ns in truth.due_ns] == [10 * MS, 30 * MS]
@@ -388,7 +388,7 @@ def test_reasoning_comes_first_and_is_counted(mock_server):
     url = mock_server("--reasoning-tokens", "2")
     _, _, data = post(url, STREAM)
     assert [delta.get("reasoning_content") for delta in deltas(data)[1:3]] == ["the", " sun"]
-    assert text(data) == " rose over"
+    assert text(data) == " moved over"
     assert objects(data)[-1]["usage"]["completion_tokens_details"] == {"reasoning_tokens": 2}
 
 
@@ -396,7 +396,7 @@ def test_tool_calls_stream_valid_arguments(mock_server):
     _, _, data = post(mock_server("--tool-calls"), STREAM)
     calls = [delta["tool_calls"][0]["function"] for delta in deltas(data) if "tool_calls" in delta]
     assert calls[0]["name"] == "tell"
-    assert json.loads("".join(call["arguments"] for call in calls)) == {"text": "the sun rose over"}
+    assert json.loads("".join(call["arguments"] for call in calls)) == {"text": "the sun moved over"}
     assert objects(data)[-2]["choices"][0]["finish_reason"] == "tool_calls"
 
 
@@ -633,9 +633,9 @@ def test_tls(mock_process, tmp_path):
     client = http.client.HTTPSConnection("127.0.0.1", server.port, context=context, timeout=5)
     for _ in range(2):
         client.request("POST", "/v1/chat/completions", json.dumps(STREAM))
-        assert text(client.getresponse().read()) == "the sun rose over"
+        assert text(client.getresponse().read()) == "the sun moved over"
     client.request("POST", "/v1/chat/completions", json.dumps(STREAM), {"x-mock-fault": "until-close"})
-    assert text(client.getresponse().read()) == "the sun rose over"
+    assert text(client.getresponse().read()) == "the sun moved over"
     client.close()
     server.stop()
     assert [row.ending for row in read_rows(log)] == ["complete"] * 3

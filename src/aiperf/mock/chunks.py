@@ -11,10 +11,11 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 
 TALE = (
-    "the sun rose over a calm bay and small boats went out to sea with red sails one by one as gulls flew low near "
-    "the old pier where men sat to mend their nets in warm light while some child ran along and sang of far lands "
-    "which no map had ever shown yet all of them knew well from tales told at night when"
+    "the sun moved over a small field and the light left the house near the road to the sea which they had made the "
+    "night before while their children could work with the old stone and no one there would turn back or stop when the "
+    "cold rain was so slow and still from the north in the morning"
 )
+"""Words of one token each for the built-in tokenizer too, so that a client that counts for itself agrees."""
 WORDS = TALE.split()
 CREATED_S = 1_735_689_600
 

@@ -17,8 +17,6 @@ LATENCIES = (
 LINE_LATENCIES = ("time_to_first_token", "request_latency")
 STATISTICS = ("avg", "p50", "p99")
 ERROR_KINDS_MAX = 5
-BEHIND_FRACTION = 0.01
-"""Requests that should have been sent and were not are worth a word from this share on."""
 STATES = {
     "starting": "starting",
     "warmup": "warming up",
@@ -131,13 +129,11 @@ def _left(progress: Progress) -> str:
 
 
 def _requests(progress: Progress) -> list[tuple[str, str]]:
-    rows = [
+    return [
         ("done", count(progress.completed_count)),
         ("failed", count(progress.failed_count)),
         ("in flight", count(progress.in_flight_count)),
     ]
-    behind = progress.offered_count - progress.sent_count
-    return [*rows, ("not sent yet", count(behind))] if behind > BEHIND_FRACTION * progress.offered_count else rows
 
 
 def _statistic(progress: Progress, tag: str, name: str) -> str:
