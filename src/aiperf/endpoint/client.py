@@ -366,19 +366,19 @@ class HttpClient:
         assert connection.tls is not None
         try:
             plaintext, answer, closed = self._tls_buffers.decrypt(connection.tls, data)
-            if answer:
-                connection.sock.send(answer)
         except ssl.SSLError as error:
             self._lose(connection, tls_failure(error, self._pools[connection.url_index].target.where))
             return
-        except OSError as error:
-            self._give_up_sending(connection, error)
+        if exchange is None:
+            if plaintext or answer or closed:
+                self._hang_up(connection)
+            return
+        if answer:  # to a change of keys; behind what is still to be sent, for records must stay in order
+            connection.unsent = memoryview(bytes(connection.unsent or b"") + answer)
+            self._selector.change(connection.descriptor, writable=True)
         if plaintext:
-            if exchange is None:
-                self._discard(connection)
-                return
             self._take(connection, exchange, stamp_ns, after_ns, plaintext)
-        if closed and connection.descriptor in self._connections and connection.exchange is exchange:
+        if closed and connection.exchange is exchange:
             self._hang_up(connection)
 
     def _take(self, connection: Connection, exchange: Exchange, stamp_ns: int, after_ns: int, data: bytes) -> None:
