@@ -9,6 +9,7 @@ import numpy as np
 from aiperf.metrics.intervals import FloatArray, between_ms, ratio
 from aiperf.metrics.tokens import output_sequence_length
 from aiperf.record.facts import FactsArray
+from aiperf.units import NS_PER_MS
 
 
 def request_latency(r: FactsArray) -> FloatArray:
@@ -62,10 +63,11 @@ def effective_time_to_first_token(r: FactsArray) -> FloatArray:
 
 
 def earliest_time_to_first_token(r: FactsArray) -> FloatArray:
-    """The least TTFT that the reads allow: the first chunk may have lain unread for the width of its interval."""
-    return time_to_first_token(r) - r["first_content_width_ns"] / 1e6
+    """The least TTFT that the reads allow: the first chunk may have arrived its width before its stamp, though not
+    before the request was sent."""
+    return np.maximum(time_to_first_token(r) - r["first_content_width_ns"] / NS_PER_MS, 0)
 
 
 def earliest_request_latency(r: FactsArray) -> FloatArray:
     """The least request latency that the reads allow."""
-    return request_latency(r) - r["last_content_width_ns"] / 1e6
+    return np.maximum(request_latency(r) - r["last_content_width_ns"] / NS_PER_MS, 0)

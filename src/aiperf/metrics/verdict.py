@@ -183,8 +183,9 @@ def _widths(view: RunView, metrics: Mapping[str, MetricResult]) -> Iterator[Reas
         if worst <= WIDTH_DEGRADED_FRACTION:
             continue
         text = (
-            f"The client was too busy to see arrivals sharply: {wide_count / max(1, of_count):.1%} of requests "
-            f"are known only to within more than 1 ms. True {name} may be lower by up to {off_ms['p50']:.1f} ms "
+            f"Arrivals were not seen sharply, since the client was busy or chunks came in bunches: "
+            f"{wide_count / max(1, of_count):.1%} are known only to within more than 1 ms. "
+            f"True {name} may be lower by up to {off_ms['p50']:.1f} ms "
             f"({off['p50']:.0%}) at p50 and {off_ms['p99']:.1f} ms ({off['p99']:.0%}) at p99."
         )
         yield Reason("widths", Severity.INVALID if worst > WIDTH_INVALID_FRACTION else Severity.DEGRADED, text)

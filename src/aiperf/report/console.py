@@ -29,6 +29,7 @@ ERRORS_SHOWN = 5
 MESSAGE_SHOWN = 160
 """Characters of an error's first text; the summary file has more."""
 LABEL_WIDTH = 12
+NUMBER_WIDTH = 7
 STATUS_STYLE = {"valid": "green", "degraded": "yellow", "invalid": "bold red"}
 FROM_DUE = "  from intended time"
 
@@ -77,7 +78,7 @@ def render(summary: Summary, width: int, artifact_dir: Path | None = None) -> "G
     parts: list[Table | Text] = [_heading(summary), _line()]
     rows = _table_rows(summary)
     if rows:
-        parts += [_statistics_table(rows, width), *_footnotes(rows), _line()]
+        parts += [_statistics_table(rows, width), *_footnotes(rows, _is_streaming(summary)), _line()]
     parts += [_facts(summary, artifact_dir, width - LABEL_WIDTH)]
     return Group(*parts)
 
@@ -101,7 +102,7 @@ def _heading(summary: Summary) -> "Text":
     endpoint = summary.input_config.get("endpoint") or {}
     parts = [
         ", ".join(endpoint.get("models", ())),
-        f"{endpoint.get('endpoint_type', '')}{', streaming' if endpoint.get('streaming') else ''}",
+        f"{endpoint.get('endpoint_type', '')}{', streaming' if _is_streaming(summary) else ''}",
         ", ".join(endpoint.get("urls", ())),
     ]
     heading = _line().append(f"aiperf {summary.aiperf_version}", "bold")
@@ -145,7 +146,15 @@ def _cell(result: MetricResult, name: str) -> "Text":
     """A statistic with its mark: ≥ where the truth may be higher, ~ where the sample is too small for it."""
     is_small = name == "p99" and result.p99_interval is not None and result.unit != "tokens"
     mark = "≥" if name in result.lower_bounds else "~" if is_small else ""
-    return _line(f"{mark}{number(result.statistics[name], _decimals(result))}", "dim" if is_small else "")
+    return _line(f"{mark}{_fitting(result.statistics[name], _decimals(result))}", "dim" if is_small else "")
+
+
+def _fitting(value: float, decimals: int) -> str:
+    """The value in no more than 7 characters, so that a mark and a gap remain: with fewer decimals, else in k or M."""
+    for fewer in range(decimals, -1, -1):
+        if len(text := number(value, fewer)) <= NUMBER_WIDTH:
+            return text
+    return f"{value / 1e3:,.0f}k" if abs(value) < 1e6 else f"{value / 1e6:,.1f}M"
 
 
 def _decimals(result: MetricResult) -> int:
@@ -161,7 +170,13 @@ def number(value: float, decimals: int) -> str:
     return "∞" if math.isinf(value) else f"{value:,.{decimals}f}"
 
 
-def _footnotes(rows: Sequence[Row]) -> Iterator["Text"]:
+def _is_streaming(summary: Summary) -> bool:
+    return bool((summary.input_config.get("endpoint") or {}).get("streaming"))
+
+
+def _footnotes(rows: Sequence[Row], is_streaming: bool) -> Iterator["Text"]:
+    if not is_streaming:
+        yield _line("Time to first token and inter-token latency can be measured with --streaming only", "dim")
     small = [(label, result) for label, result in rows if result.p99_interval and result.unit == "ms"]
     if small:
         count = min(int(result.statistics["count"]) for _, result in small)
@@ -241,13 +256,12 @@ def _throughput(summary: Summary, width: int) -> Iterator["Text"]:
         if (value := _value(summary, tag)) is not None
     ]
     yield from _lines(whole, width)
-    window = _value(summary, "steady_window_duration")
     requests, tokens = _value(summary, "steady_request_throughput"), _value(summary, "steady_output_token_throughput")
-    if window and requests is not None:
-        steady = [f"{number(requests, 2 if requests < 100 else 1)} requests/s"]
+    if requests is not None:
+        steady = [f"without ramp and drain: {number(requests, 2 if requests < 100 else 1)} requests/s"]
         if tokens:
             steady.append(f"{number(tokens, 0 if tokens >= 10_000 else 1)} output tokens/s")
-        yield from _lines([*steady, f"in the {window:,.1f} s without ramp and drain"], width, style="dim")
+        yield from _lines(steady, width, style="dim")
     goodput, good = _value(summary, "goodput"), _value(summary, "good_request_fraction")
     if goodput is not None and good is not None:
         objectives = (summary.input_config.get("results") or {}).get("goodput") or ""

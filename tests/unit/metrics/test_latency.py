@@ -75,3 +75,9 @@ def test_the_earliest_times_are_lower_by_the_width(make_facts):
     wide = make_facts(first_content_width_ns=30 * MS, last_content_width_ns=7 * MS)
     assert latency.earliest_time_to_first_token(wide)[0] == 70
     assert latency.earliest_request_latency(wide)[0] == 593
+
+
+def test_nothing_arrives_before_it_was_asked_for(make_facts):
+    wide = make_facts(first_content_width_ns=900 * MS, last_content_width_ns=900 * MS)
+    assert latency.earliest_time_to_first_token(wide)[0] == 0
+    assert latency.earliest_request_latency(wide)[0] == 0

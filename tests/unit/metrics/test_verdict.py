@@ -114,7 +114,8 @@ def test_censored_requests_are_noted(judged):
 def test_reasons_say_how_far_which_metric_may_be_off(judged):
     (reason,) = judged({"first_content_width_ns": 10 * MS}).reasons
     assert reason.text == (
-        "The client was too busy to see arrivals sharply: 100.0% of requests are known only to within more than 1 ms. "
+        "Arrivals were not seen sharply, since the client was busy or chunks came in bunches: "
+        "100.0% are known only to within more than 1 ms. "
         "True time to first token may be lower by up to 10.0 ms (10%) at p50 and 10.0 ms (10%) at p99."
     )
 

@@ -3,6 +3,7 @@ from pathlib import Path
 
 import pytest
 
+from aiperf.metrics.distribution import MetricResult
 from aiperf.metrics.summary import ErrorEntry, Load
 from aiperf.metrics.verdict import Verdict
 from aiperf.report.console import FILE_WIDTH, console_text, print_summary, write_console
@@ -94,6 +95,15 @@ def test_many_kinds_of_errors_are_summed_up(make_summary):
     assert "12 of 3 other kinds" in text
 
 
+def test_large_numbers_never_touch_their_neighbours(make_summary):
+    large = make_summary()
+    large.metrics["output_token_throughput_per_user"] = MetricResult(
+        "tokens/s/user", {"avg": 459_092.3, "p50": 55_484.1, "p90": 974_948.0, "p95": 1_154_740.0, "p99": 12_602_000.0}
+    )
+    (row,) = (line for line in console_text(large, 80).splitlines() if line.startswith("Output per user"))
+    assert row.split()[3:] == ["tokens/s", "459,092", "55,484", "974,948", "1.2M", "12.6M"]
+
+
 def test_sketched_percentiles_state_their_error(make_summary):
     sketched = make_summary()
     sketched.metrics["request_latency"].relative_error = 2**-10
@@ -139,3 +149,19 @@ def test_a_screen_without_unicode_gets_plain_letters(summary_path):
     text = screen.buffer.getvalue().decode("ascii")
     assert ">=2,500.0" in text
     assert "?" not in text
+
+
+def test_without_streaming_it_says_what_is_missing(make_summary):
+    summary = make_summary()
+    assert "--streaming" not in console_text(summary, 80)
+    summary.input_config["endpoint"]["streaming"] = False
+    assert "can be measured with --streaming only" in console_text(summary, 80)
+
+
+def test_throughput_without_ramp_and_drain_stands_below_the_whole(make_summary, make_single):
+    summary = make_summary()
+    summary.metrics["steady_request_throughput"] = make_single("requests/s", 22.126)
+    summary.metrics["steady_output_token_throughput"] = make_single("tokens/s", 1400.0)
+    lines = console_text(summary, 80).splitlines()
+    below = lines[next(position for position, line in enumerate(lines) if line.startswith("Throughput")) + 1]
+    assert below == "            without ramp and drain: 22.13 requests/s · 1,400.0 output tokens/s"
