@@ -183,10 +183,10 @@ METRICS: tuple[Metric, ...] = (
     Metric("earliest_time_to_first_token", "Earliest Time to First Token", "ms", _PER,
            "TTFT - first token interval width, at least 0",
            latency.earliest_time_to_first_token, _LOW, streaming_only=True,
-           exported=False),
+           censoring=Censoring("sent_ns", "first_content_ns"), exported=False),
     Metric("earliest_request_latency", "Earliest Request Latency", "ms", _PER,
            "request latency - last token interval width, at least 0",
-           latency.earliest_request_latency, _LOW, exported=False),
+           latency.earliest_request_latency, _LOW, censoring=Censoring("sent_ns", None), exported=False),
     # HTTP
     Metric("http_req_blocked", "HTTP Request Blocked", "ms", _PER,
            "waiting before a connection could be opened or used", http_trace.http_req_blocked, _LOW, source=K6),

@@ -176,7 +176,7 @@ def _is_streaming(summary: Summary) -> bool:
 
 def _footnotes(rows: Sequence[Row], is_streaming: bool) -> Iterator["Text"]:
     if not is_streaming:
-        yield _line("Time to first token and inter-token latency can be measured with --streaming only", "dim")
+        yield _line("Time to first token and inter-token latency need --streaming", "dim")
     small = [(label, result) for label, result in rows if result.p99_interval and result.unit == "ms"]
     if small:
         count = min(int(result.statistics["count"]) for _, result in small)

@@ -123,3 +123,16 @@ def test_reasons_say_how_far_which_metric_may_be_off(judged):
 def test_the_heaviest_reason_comes_first(judged):
     verdict = judged({"first_content_width_ns": 10 * MS}, {"offered": 111, "unsent": 11}, timestamp_source="user")
     assert [reason.severity for reason in verdict.reasons] == ["invalid", "degraded", "note"]
+
+
+def test_cut_requests_are_not_taken_for_wide_intervals(judged):
+    def last(outcomes):
+        outcomes[-20:] = Outcome.CENSORED
+        return outcomes
+
+    def long_after(ends):
+        ends[-20:] += 30_000 * MS
+        return ends
+
+    verdict = judged({"outcome": last, "end_ns": long_after}, {"completed": 80, "censored": 20})
+    assert [reason.rule for reason in verdict.reasons] == ["censored"]

@@ -155,7 +155,7 @@ def test_without_streaming_it_says_what_is_missing(make_summary):
     summary = make_summary()
     assert "--streaming" not in console_text(summary, 80)
     summary.input_config["endpoint"]["streaming"] = False
-    assert "can be measured with --streaming only" in console_text(summary, 80)
+    assert "need --streaming" in console_text(summary, 80)
 
 
 def test_throughput_without_ramp_and_drain_stands_below_the_whole(make_summary, make_single):
