@@ -35,8 +35,11 @@ class Ranked(Protocol):
     count: int
     minimum: float
     maximum: float
-    mean: float
+    total: float
     deviation: float
+
+    @property
+    def mean(self) -> float: ...
 
     def order_statistics(self, ranks: Sequence[int]) -> list[float]: ...
 
@@ -44,7 +47,7 @@ class Ranked(Protocol):
 class Sorted:
     """Exact values in order of size."""
 
-    __slots__ = ("_values", "count", "deviation", "maximum", "mean", "minimum")
+    __slots__ = ("_values", "count", "deviation", "maximum", "minimum", "total")
 
     def __init__(self, values: FloatArray) -> None:
         """NaN must not be among the values. Their order does not matter."""
@@ -52,8 +55,13 @@ class Sorted:
         self.count = len(values)
         self.minimum = float(self._values[0]) if self.count else math.inf
         self.maximum = float(self._values[-1]) if self.count else -math.inf
-        self.mean = float(self._values.mean()) if self.count else 0.0
+        self.total = float(self._values.sum())
         self.deviation = float(np.square(self._values - self.mean).sum())
+
+    @property
+    def mean(self) -> float:
+        """0 when there are no values."""
+        return self.total / self.count if self.count else 0.0
 
     def order_statistics(self, ranks: Sequence[int]) -> list[float]:
         """The values of these ranks (0 is the least), +∞ for ranks beyond the count."""
@@ -191,7 +199,7 @@ def describe(ranked: Ranked, unit: str, known: Ranked | None = None) -> MetricRe
         "max": ranked.maximum,
         "std": math.sqrt(ranked.deviation / count),
         "count": count,
-        "sum": ranked.mean * count,
+        "sum": ranked.total,
     }
     percents = supported_percents(count)
     names = [percentile_name(percent) for percent in percents]

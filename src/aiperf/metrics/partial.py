@@ -43,7 +43,7 @@ class _SketchHeader(msgspec.Struct, array_like=True):
     count: int
     minimum: float
     maximum: float
-    mean: float
+    total: float
     deviation: float
     first_bucket: int
     span: int
@@ -301,7 +301,7 @@ def _sketch_header(row: int, sketch: Sketch, filled: int) -> _SketchHeader:
         count=sketch.count,
         minimum=sketch.minimum,
         maximum=sketch.maximum,
-        mean=sketch.mean,
+        total=sketch.total,
         deviation=sketch.deviation,
         first_bucket=sketch.first_bucket,
         span=len(sketch.counts),
@@ -313,7 +313,7 @@ def _read_sketches(headers: list[_SketchHeader], data: memoryview) -> list[tuple
     sketches, numbers, at = [], np.frombuffer(data, np.int64), 0
     for header in headers:
         sketch = Sketch()
-        sketch.count, sketch.mean, sketch.deviation = header.count, header.mean, header.deviation
+        sketch.count, sketch.total, sketch.deviation = header.count, header.total, header.deviation
         sketch.minimum, sketch.maximum = header.minimum, header.maximum
         sketch.first_bucket = header.first_bucket
         sketch.counts = np.zeros(header.span, np.int64)

@@ -48,15 +48,15 @@ def middles_of(buckets: IntArray) -> FloatArray:
 
 
 class Sketch:
-    """Counts per bucket, and the exact count, sum, minimum and maximum; mean and squared deviation to rounding."""
+    """Counts per bucket, and of all values the exact count, minimum and maximum, and sums to rounding."""
 
-    __slots__ = ("count", "counts", "deviation", "first_bucket", "maximum", "mean", "minimum")
+    __slots__ = ("count", "counts", "deviation", "first_bucket", "maximum", "minimum", "total")
 
     def __init__(self) -> None:
         self.count = 0
         self.minimum = np.inf
         self.maximum = -np.inf
-        self.mean = 0.0
+        self.total = 0.0
         self.deviation = 0.0
         """Σ (value - mean)²."""
         self.first_bucket = 0
@@ -71,8 +71,8 @@ class Sketch:
         first, last = int(buckets.min()), int(buckets.max())
         self._cover(first, last)
         self.counts[first - self.first_bucket : last + 1 - self.first_bucket] += np.bincount(buckets - first)
-        mean = float(values.mean())
-        self._add_moments(len(values), mean, float(np.square(values - mean).sum()))
+        total = float(values.sum())
+        self._add_moments(len(values), total, float(np.square(values - total / len(values)).sum()))
         self.minimum = min(self.minimum, float(values.min()))
         self.maximum = max(self.maximum, float(values.max()))
 
@@ -83,7 +83,7 @@ class Sketch:
         self._cover(other.first_bucket, other.first_bucket + len(other.counts) - 1)
         at = other.first_bucket - self.first_bucket
         self.counts[at : at + len(other.counts)] += other.counts
-        self._add_moments(other.count, other.mean, other.deviation)
+        self._add_moments(other.count, other.total, other.deviation)
         self.minimum = min(self.minimum, other.minimum)
         self.maximum = max(self.maximum, other.maximum)
 
@@ -101,13 +101,17 @@ class Sketch:
         counts[at : at + len(self.counts)] = self.counts
         self.first_bucket, self.counts = new_first, counts
 
-    def _add_moments(self, count: int, mean: float, deviation: float) -> None:
+    @property
+    def mean(self) -> float:
+        """0 when there are no values."""
+        return self.total / self.count if self.count else 0.0
+
+    def _add_moments(self, count: int, total: float, deviation: float) -> None:
         """Source: Chan, Golub, LeVeque, "Updating formulae and a pairwise algorithm for computing sample variances"."""
-        total = self.count + count
-        apart = mean - self.mean
-        self.mean += apart * count / total
-        self.deviation += deviation + apart * apart * self.count * count / total
-        self.count = total
+        apart = total / count - self.mean
+        self.deviation += deviation + apart * apart * self.count * count / (self.count + count)
+        self.count += count
+        self.total += total
 
     def order_statistics(self, ranks: Sequence[int]) -> list[float]:
         """The values of these ranks (0 is the least), each within `RELATIVE_ERROR`, +∞ for ranks beyond the count."""

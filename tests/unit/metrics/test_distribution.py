@@ -40,6 +40,15 @@ def test_statistics_equal_numpys(values):
     assert result.statistics["sum"] == pytest.approx(data.sum())
 
 
+@given(st.lists(st.integers(0, 10**9), min_size=1, max_size=50))
+def test_sums_of_whole_numbers_are_exact(values):
+    sketch = Sketch()
+    for value in values:
+        sketch.add(np.array([value], np.float64))
+    assert describe(Sorted(np.array(values, np.float64)), "tokens").statistics["sum"] == sum(values)
+    assert describe(sketch, "tokens").statistics["sum"] == sum(values)
+
+
 def test_no_values_have_no_statistics():
     assert describe(ranked(), "ms") is None
     assert adjusted(ranked(), "ms", 3) is None
