@@ -114,8 +114,8 @@ def steady_window_duration(v: RunView) -> float:
 
 
 def steady_request_throughput(v: RunView) -> float:
-    """Successes that ended in the steady window, over its length."""
-    return _per_second(v.steady.ended_count, v.steady.duration_ns) if v.steady else UNDEFINED
+    """Successes, each by the share of its time in the steady window, over the window's length."""
+    return _per_second(v.steady.requests, v.steady.duration_ns) if v.steady else UNDEFINED
 
 
 def steady_output_token_throughput(v: RunView) -> float:

@@ -4,6 +4,9 @@ Owns: where the window lies and what happened in it. Does not own: the sweep lin
 
 The ramp lasts until the first success ends: until then nobody's place has been taken by another request. The drain
 begins when the last request has been sent. A run of one wave has no steady window.
+
+A request belongs to the window by the share of its time that lies in it. Counting ends instead would favour whichever
+of them happen to stand at the window's edges: in closed loop they come in waves.
 """
 
 from dataclasses import dataclass
@@ -11,18 +14,20 @@ from dataclasses import dataclass
 import numpy as np
 
 from aiperf.metrics.concurrency import SweepColumns
+from aiperf.metrics.intervals import FloatArray, IntArray
 from aiperf.record.facts import NONE
 
 
 @dataclass(frozen=True, slots=True)
 class SteadyWindow:
-    """What ended and what was produced between ramp and drain."""
+    """What was done between ramp and drain."""
 
     start_ns: int
     end_ns: int
-    ended_count: int
-    """Successes with start < end ≤ end of the window."""
+    requests: float
+    """Successes, each by the share of its time from sending to end."""
     output_tokens: float
+    """Of successes, spread evenly from first to last content chunk."""
 
     @property
     def duration_ns(self) -> int:
@@ -32,18 +37,23 @@ class SteadyWindow:
 def steady_window(columns: SweepColumns) -> SteadyWindow | None:
     """The window of these requests; None if there is none."""
     succeeded = columns.succeeded == 1
-    ends = columns.end_ns[succeeded]
+    sent, first, last, ends, _, tokens, _ = (column[succeeded] for column in columns)
     if not len(ends):
         return None
-    start_ns, end_ns = int(ends.min()), int(columns.sent_ns.max())
+    window = start_ns, end_ns = int(ends.min()), int(columns.sent_ns.max())
     if end_ns <= start_ns:
         return None
-    ended = int(((ends > start_ns) & (ends <= end_ns)).sum())
-    first, last = columns.first_content_ns[succeeded], columns.last_content_ns[succeeded]
-    first = np.where(first == NONE, columns.sent_ns[succeeded], first)
-    overlap_ns = np.clip(np.minimum(last, end_ns) - np.maximum(first, start_ns), 0, None)
-    # Content that came at one instant has no span to overlap with: it counts where that instant lies.
-    at_once = (last > start_ns) & (last <= end_ns)
-    share = np.where(last > first, overlap_ns / np.maximum(last - first, 1), at_once)
-    tokens = np.maximum(columns.output_tokens[succeeded], 0)
-    return SteadyWindow(start_ns, end_ns, ended, float(np.sort(share * tokens).sum()))
+    requests = _shares(sent, ends, window)
+    content = _shares(np.where(first == NONE, sent, first), last, window)
+    # Sorted before they are summed, so that the order of records leaves no trace in the last digit.
+    return SteadyWindow(
+        start_ns, end_ns, float(np.sort(requests).sum()), float(np.sort(content * np.maximum(tokens, 0)).sum())
+    )
+
+
+def _shares(starts_ns: IntArray, ends_ns: IntArray, window_ns: tuple[int, int]) -> FloatArray:
+    """The share of each interval that lies in the window; of an interval without length: whether its instant does."""
+    start_ns, end_ns = window_ns
+    overlap_ns = np.clip(np.minimum(ends_ns, end_ns) - np.maximum(starts_ns, start_ns), 0, None)
+    is_inside = (ends_ns > start_ns) & (ends_ns <= end_ns)
+    return np.where(ends_ns > starts_ns, overlap_ns / np.maximum(ends_ns - starts_ns, 1), is_inside)

@@ -68,7 +68,7 @@ def test_good_requests_are_counted_only_against_objectives(view):
 
 
 def test_steady_numbers_are_of_the_window(view):
-    steady = view(steady=SteadyWindow(100 * S, 105 * S, ended_count=30, output_tokens=1_500))
+    steady = view(steady=SteadyWindow(100 * S, 105 * S, requests=30, output_tokens=1_500))
     assert rates.steady_window_duration(steady) == 5
     assert rates.steady_request_throughput(steady) == 6
     assert rates.steady_output_token_throughput(steady) == 300

@@ -15,8 +15,17 @@ def test_back_to_back_waves_give_the_rate_of_one_wave():
     waves = [(start, start + 2, start + 10, start + 10, 80, 1) for start in range(0, 50, 10) for _ in range(4)]
     window = steady_window(columns(*waves))
     assert (window.start_ns, window.end_ns) == (10, 40)
-    assert window.ended_count == 12
+    assert window.requests == pytest.approx(12)
     assert window.output_tokens == pytest.approx(3 * 4 * 80)
+
+
+def test_slots_out_of_step_do_not_raise_the_rate():
+    shifted = [(start + slot, start + slot + 2, start + slot + 10, start + slot + 10, 80, 1)
+               for start in range(0, 50, 10) for slot in range(4)]  # fmt: skip
+    window = steady_window(columns(*shifted))
+    assert (window.start_ns, window.end_ns) == (10, 43)
+    in_flight = 4
+    assert window.requests == pytest.approx(in_flight * window.duration_ns / 10)
 
 
 def test_tokens_count_by_the_share_of_their_time_in_the_window():
@@ -36,7 +45,7 @@ def test_a_single_wave_has_no_steady_window():
 
 def test_failures_neither_end_the_ramp_nor_count():
     window = steady_window(columns((0, 1, 2, 2, 9, 0), (0, 5, 10, 10, 9, 1), (20, 25, 30, 30, 9, 1)))
-    assert (window.start_ns, window.ended_count, window.output_tokens) == (10, 0, 0)
+    assert (window.start_ns, window.requests, window.output_tokens) == (10, 0, 0)
 
 
 def test_without_a_success_there_is_none():
