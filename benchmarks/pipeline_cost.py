@@ -24,9 +24,7 @@ AIPERF = [sys.executable, "-m", "aiperf"]
 
 def measure(server: list[str], load: list[str]) -> tuple[float, float, float, dict]:
     """CPU-seconds of all of aiperf and of its workers, wall seconds, and the summary of one run."""
-    mock = subprocess.Popen(
-        [*AIPERF, "mock-server", "--port", "0", *server], stdout=subprocess.PIPE, text=True
-    )
+    mock = subprocess.Popen([*AIPERF, "mock-server", "--port", "0", *server], stdout=subprocess.PIPE, text=True)
     try:
         url = mock.stdout.readline().split()[-1]
         with tempfile.TemporaryDirectory() as folder:
@@ -47,7 +45,9 @@ def measure(server: list[str], load: list[str]) -> tuple[float, float, float, di
 
 def report(name: str, unit: str, runs: list[tuple[float, float, float, float]]) -> None:
     def line(label: str, values: list[float]) -> None:
-        print(f"{name:9} {label:28} median {statistics.median(values):10,.0f}   of {', '.join(f'{v:,.0f}' for v in values)}")
+        print(
+            f"{name:9} {label:28} median {statistics.median(values):10,.0f}   of {', '.join(f'{v:,.0f}' for v in values)}"
+        )
 
     line(f"{unit}/CPU-s, all of aiperf", [count / cpu for count, cpu, _, _ in runs])
     line(f"{unit}/CPU-s, worker alone", [count / worker for count, _, worker, _ in runs])

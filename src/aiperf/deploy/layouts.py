@@ -18,6 +18,7 @@ from aiperf.service.machine import Machine, connections_max
 CONNECTIONS_PER_WORKER = 1_000
 """A worker carries far more; above this a second core shortens the queue of reads at busy moments."""
 
+CONTROL_HOST = "control"
 DATA_DIR = ".run"
 """Beside the artifacts, where there is room for bulk data; a temporary directory may lie in memory."""
 
@@ -49,28 +50,33 @@ def worker_count(phases: Sequence[PhasePlan], services: ServicesPlan, machine: M
     return max(needed, min(wanted, most))
 
 
+def service_table(workers: int, processors: int | None) -> list[ServiceSeat]:
+    """Workers and record processors by id; those there are once are not in it."""
+    if processors is None:
+        processors = max(1, math.ceil(workers / WORKERS_PER_RECORD_PROCESSOR))
+    return [
+        *(ServiceSeat(f"{ServiceType.WORKER}-{n}", ServiceType.WORKER) for n in range(workers)),
+        *(ServiceSeat(f"{ServiceType.RECORD_PROCESSOR}-{n}", ServiceType.RECORD_PROCESSOR) for n in range(processors)),
+    ]
+
+
+def channels_of(seats: Sequence[ServiceSeat]) -> list[str]:
+    """The channels of a layout with these services."""
+    processors = (seat.service_id for seat in seats if seat.service_type is ServiceType.RECORD_PROCESSOR)
+    return ["control", "credits", "columns", *(f"records/{processor}" for processor in processors)]
+
+
 def local_layout(
     *, run_id: str, workers: int, processors: int | None, artifact_dir: Path, work_dir: Path, seed: int
 ) -> Layout:
     """One control host, a process for each worker and each record processor, meeting on IPC sockets in `work_dir`."""
-    if processors is None:
-        processors = max(1, math.ceil(workers / WORKERS_PER_RECORD_PROCESSOR))
-    seats = [ServiceSeat(f"{ServiceType.WORKER}-{n}", ServiceType.WORKER) for n in range(workers)]
-    seats += [
-        ServiceSeat(f"{ServiceType.RECORD_PROCESSOR}-{n}", ServiceType.RECORD_PROCESSOR) for n in range(processors)
-    ]
-    control = Host("control", [ServiceSeat(kind.value, kind) for kind in SINGLETONS])
-    channels = [
-        "control",
-        "credits",
-        "columns",
-        *(f"records/{s.service_id}" for s in seats if "record" in s.service_id),
-    ]
+    seats = service_table(workers, processors)
     return Layout(
         run_id=run_id,
-        hosts=[control, *(Host(seat.service_id, [seat]) for seat in seats)],
+        hosts=[Host(CONTROL_HOST, _singletons()), *(Host(seat.service_id, [seat]) for seat in seats)],
         addresses={
-            channel: [f"inproc://{channel}", f"ipc://{work_dir}/{channel.replace('/', '-')}"] for channel in channels
+            channel: [f"inproc://{channel}", f"ipc://{work_dir}/{channel.replace('/', '-')}"]
+            for channel in channels_of(seats)
         },
         anchor_ns=measure_anchor_ns(),
         artifact_dir=str(artifact_dir),
@@ -78,3 +84,24 @@ def local_layout(
         data_dir=str(artifact_dir / DATA_DIR),
         random_seed=seed,
     )
+
+
+def memory_layout(
+    *, run_id: str, workers: int, processors: int | None, artifact_dir: Path, seed: int, anchor_ns: int = 0
+) -> Layout:
+    """Everything in one process; addresses are mere names."""
+    seats = service_table(workers, processors)
+    return Layout(
+        run_id=run_id,
+        hosts=[Host(CONTROL_HOST, [*_singletons(), *seats])],
+        addresses={channel: [channel] for channel in channels_of(seats)},
+        anchor_ns=anchor_ns,
+        artifact_dir=str(artifact_dir),
+        work_dir=str(artifact_dir / DATA_DIR),
+        data_dir=str(artifact_dir / DATA_DIR),
+        random_seed=seed,
+    )
+
+
+def _singletons() -> list[ServiceSeat]:
+    return [ServiceSeat(kind.value, kind) for kind in SINGLETONS]

@@ -3,9 +3,10 @@
 Owns: when that happens and who is told. Does not own: the dataset's content or format (`aiperf.dataset`).
 """
 
-import asyncio
 import logging
+from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import Any
 
 from aiperf.dataset.compile import compile_dataset
 from aiperf.endpoint.dialects import DIALECTS
@@ -20,15 +21,18 @@ STORE_NAME = "dataset.store"
 
 
 class DatasetManager:
-    def __init__(self, *, seat: Seat, plan: Plan, seed: int, data_dir: Path) -> None:
+    def __init__(
+        self, *, seat: Seat, plan: Plan, seed: int, data_dir: Path, in_thread: Callable[..., Awaitable[Any]]
+    ) -> None:
         self._seat = seat
         self._plan = plan
         self._seed = seed
+        self._in_thread = in_thread
         self._store_path = data_dir / STORE_NAME
 
     async def run(self) -> None:
         # In a thread, so that the other services of this process go on meanwhile.
-        self._seat.send(await asyncio.to_thread(self._compile))
+        self._seat.send(await self._in_thread(self._compile))
         while True:
             _, message = await self._seat.receive()
             if isinstance(message, Exit):

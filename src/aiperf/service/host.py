@@ -84,7 +84,11 @@ def start_logging(artifact_dir: Path, level: str, host_id: str) -> None:
     directory = artifact_dir / "logs"
     directory.mkdir(parents=True, exist_ok=True)
     handler = logging.FileHandler(directory / "aiperf.log")
-    handler.setFormatter(logging.Formatter(f"%(asctime)s.%(msecs)03d %(levelname)-7s {host_id}[{os.getpid()}] %(name)s: %(message)s", "%H:%M:%S"))
+    handler.setFormatter(
+        logging.Formatter(
+            f"%(asctime)s.%(msecs)03d %(levelname)-7s {host_id}[{os.getpid()}] %(name)s: %(message)s", "%H:%M:%S"
+        )
+    )
     names = {"trace": logging.DEBUG, "debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING}
     logging.basicConfig(level=names.get(level, logging.ERROR), handlers=[handler], force=True)
     logging.captureWarnings(True)

@@ -7,6 +7,8 @@ Owns: the merged partial result of each phase and the batch account. Does not ow
 import asyncio
 import logging
 from collections import defaultdict, deque
+from collections.abc import Awaitable, Callable
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -46,12 +48,22 @@ SILENCE_BEFORE_GIVING_UP_S = 5.0
 class RecordsManager:
     """`run()` returns when it is told to exit."""
 
-    def __init__(self, *, seat: Seat, columns: Port, layout: Layout, plan: Plan, clock: Clock) -> None:
+    def __init__(
+        self,
+        *,
+        seat: Seat,
+        columns: Port,
+        layout: Layout,
+        plan: Plan,
+        clock: Clock,
+        in_thread: Callable[..., Awaitable[Any]],
+    ) -> None:
         self._seat = seat
         self._columns = columns
         self._layout = layout
         self._plan = plan
         self._clock = clock
+        self._in_thread = in_thread
         self._partials = {phase.value: Partial.empty() for phase in Phase}
         self._starts_ns: dict[int, int] = {}
         self._ends_ns: dict[str, list[npt.NDArray[np.int64]]] = defaultdict(list)
@@ -139,7 +151,7 @@ class RecordsManager:
             for name in order.shard_paths
         }
         # In a thread: writing may take long, and heartbeats go on meanwhile.
-        exported = await asyncio.to_thread(
+        exported = await self._in_thread(
             export_results, order, self._partials[Phase.PROFILING], ends_ns, self._layout, self._plan
         )
         self._seat.send(exported)

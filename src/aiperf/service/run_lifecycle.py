@@ -315,6 +315,8 @@ class RunLifecycle:
                 ServiceType.WORKER,
             )
         ]
+        # Should it only have been silent: it has no part in the run any more.
+        tells.append(Tell(lost.service_id, Exit()))
         if not self._ids(kind):
             tells += self._abort(f"the last {kind.value} was lost: {lost.reason}", now_ns)
         return tells + self._process_when_flushed() + self._export_when_processed()

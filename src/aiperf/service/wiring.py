@@ -5,7 +5,7 @@ what any service does.
 """
 
 import asyncio
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -43,6 +43,7 @@ from aiperf.wire.ports import Pattern, Port, Wire
 
 MakeClient = Callable[[Sink], Client]
 MakeTimer = Callable[[Callable[[], None]], Timer]
+InThread = Callable[..., Awaitable[Any]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +59,8 @@ class Surroundings:
     make_client: MakeClient | None = None
     """Tests in virtual time give a client of their own; None: the HTTP timing client."""
     make_timer: MakeTimer | None = None
+    in_thread: InThread = asyncio.to_thread
+    """Runs what takes long beside the event loop."""
 
     def bind(self, channel: str, pattern: Pattern) -> Port:
         return self.wire.bind(pattern, *self.layout.addresses[channel])
@@ -100,7 +103,13 @@ def _worker_manager(_: ServiceSeat, seat: Seat, around: Surroundings) -> Made:
 
 def _dataset_manager(_: ServiceSeat, seat: Seat, around: Surroundings) -> Made:
     layout = around.layout
-    manager = DatasetManager(seat=seat, plan=around.plan, seed=layout.random_seed, data_dir=Path(layout.data_dir))
+    manager = DatasetManager(
+        seat=seat,
+        plan=around.plan,
+        seed=layout.random_seed,
+        data_dir=Path(layout.data_dir),
+        in_thread=around.in_thread,
+    )
     return manager.run(), dict
 
 
@@ -122,6 +131,7 @@ def _records_manager(_: ServiceSeat, seat: Seat, around: Surroundings) -> Made:
         layout=around.layout,
         plan=around.plan,
         clock=around.clock,
+        in_thread=around.in_thread,
     )
     return manager.run(), dict
 

@@ -28,7 +28,13 @@ def count(load: LoadPlan, services: ServicesPlan | None = None, cpus: int = 8, f
         (LoadPlan(concurrency=5_000), None, 2, 1_024, 6),
         (LoadPlan(request_rate=12_000), None, 8, 20_000, 3),
         (LoadPlan(concurrency=5_000), ServicesPlan(workers_max=2), 8, 20_000, 2),
-        (LoadPlan(concurrency=30), ServicesPlan(connections_per_worker=10), 2, 20_000, 3),  # an order, whatever the CPUs
+        (
+            LoadPlan(concurrency=30),
+            ServicesPlan(connections_per_worker=10),
+            2,
+            20_000,
+            3,
+        ),  # an order, whatever the CPUs
         (LoadPlan(concurrency=30), ServicesPlan(connections_per_worker=10, workers_max=2), 8, 20_000, 2),
     ],
 )

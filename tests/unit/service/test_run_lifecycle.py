@@ -204,7 +204,9 @@ def test_a_second_ctrl_c_cuts_at_once_and_the_exit_code_says_interrupted():
     run.up_to_running()
     run(StopRun(now=False, reason="by the user"))
     run.now_ns = 9
-    assert told(run(StopRun(now=True, reason="by the user")), StopPhase)["timing-manager"] == StopPhase(9, "by the user")
+    assert told(run(StopRun(now=True, reason="by the user")), StopPhase)["timing-manager"] == StopPhase(
+        9, "by the user"
+    )
     run.finish_phase()
     for worker in ("worker-0", "worker-1"):
         run(RecordsFlushed(worker, {}))
@@ -245,6 +247,7 @@ def test_a_lost_worker_is_made_known_and_no_longer_waited_for():
     assert told(tells, ServiceLost) == dict.fromkeys(
         ("timing-manager", "records-manager", "record-processor-0", "worker-0"), lost
     )
+    assert told(tells, Exit).keys() == {"worker-1"}
     assert run.state is State.RUNNING
     assert told(run.finish_phase(), FlushRecords).keys() == {"worker-0"}
     assert told(run(RecordsFlushed("worker-0", {"record-processor-0": 1})), FinishRecords)
@@ -320,7 +323,11 @@ def test_failures_that_time_does_not_mend_end_the_load_early():
 
 @pytest.mark.parametrize(
     ("completed", "failed", "errors"),
-    [(1, 50, {"connect_refused": 50}), (0, 9, {"connect_refused": 9}), (0, 50, {"connect_refused": 49, "http_status 503": 1})],
+    [
+        (1, 50, {"connect_refused": 50}),
+        (0, 9, {"connect_refused": 9}),
+        (0, 50, {"connect_refused": 49, "http_status 503": 1}),
+    ],
 )
 def test_other_failures_are_results(completed, failed, errors):
     run = Run()
