@@ -1,13 +1,26 @@
 """`make demo`: starts the built-in mock server, runs a streaming benchmark against it, shows the results.
 
-    python examples/demo.py [more flags of `aiperf profile`]
+python examples/demo.py [more flags of `aiperf profile`]
 """
 
 import subprocess
 import sys
 
 AIPERF = [sys.executable, "-m", "aiperf"]
-SERVER = [*AIPERF, "mock-server", "--port", "0", "--ttft", "120", "--itl", "12", "--latency", "lognormal", "--tokens", "60"]
+SERVER = [
+    *AIPERF,
+    "mock-server",
+    "--port",
+    "0",
+    "--ttft",
+    "120",
+    "--itl",
+    "12",
+    "--latency",
+    "lognormal",
+    "--tokens",
+    "60",
+]
 BENCHMARK = ["--model", "demo-model", "--streaming", "--concurrency", "24", "--request-count", "240", "--osl", "60"]
 
 

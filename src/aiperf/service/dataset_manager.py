@@ -46,4 +46,10 @@ class DatasetManager:
         except AIPerfError as error:
             return ServiceFailed(self._seat.name, str(error), int(error.exit_code))
         log.info("dataset of %d entries, tokens by %s", compiled.info.entry_count, compiled.tokenizer_name)
-        return DatasetReady(str(self._store_path), compiled.info.entry_count, compiled.tokenizer_source, warnings)
+        return DatasetReady(
+            path=str(self._store_path),
+            entry_count=compiled.info.entry_count,
+            tokenizer_name=compiled.tokenizer_name,
+            tokenizer_source=compiled.tokenizer_source,
+            warnings=warnings,
+        )

@@ -130,6 +130,7 @@ class RecordProcessor:
             batch_count=self._batch_count,
             record_count=self._record_count,
             lost_slice_count=self._assembler.lost_slice_count + missing,
+            lost_record_count=self._assembler.lost_record_count,
             shard_path=self._shards.close(),
         )
         self._seat.send(finished)

@@ -141,6 +141,8 @@ class RunLifecycle:
             case RecordsFinished():
                 self._batch_counts[message.service_id] = message.batch_count
                 self._lost_slices += message.lost_slice_count
+                if message.lost_record_count:
+                    self.notices.append(f"{message.service_id} has no record of {message.lost_record_count} requests")
                 if message.shard_path:
                     self._shards[message.service_id] = message.shard_path
                 self._awaited.discard(message.service_id)
@@ -244,7 +246,7 @@ class RunLifecycle:
             lost_services=self._lost,
             worker_observations=self._observations,
             lost_slice_count=self._lost_slices,
-            tokenizer=self._dataset.tokenizer_source if self._dataset else "",
+            tokenizer=self._dataset.tokenizer_name if self._dataset else "",
             warnings=self.notices,
         )
         return [Tell(ServiceType.RECORDS_MANAGER, export)]

@@ -23,7 +23,7 @@ from aiperf.wire.messages import Configure
 LINES_SUFFIX = ".lines"
 RAW_SUFFIX = ".raw"
 
-_TAGS = [metric.tag for metric in PER_REQUEST]
+_EXPORTED = [(row, metric.tag) for row, metric in enumerate(PER_REQUEST) if metric.exported]
 _UNITS = {metric.tag: metric.unit for metric in PER_REQUEST}
 
 
@@ -58,11 +58,12 @@ class ShardOutlet:
         """The partial result of records of one phase. Lines are written of measured ones only. Raises: OSError."""
         facts, texts = assembled.facts, assembled.error_texts
         by_row = {row: text for row, text in enumerate(texts) if text}
-        partial = Partial.of(facts, assembled.gaps_ns, np.diff(assembled.gap_offsets), by_row, self._objectives)
+        partial = Partial.of(facts, assembled.gaps_ns, np.diff(assembled.gap_offsets), by_row, self._objectives, phase)
         if phase != Phase.PROFILING:
             return partial
         if self._lines is not None:
-            metrics = dict(zip(_TAGS, partial.samples.waiting.table, strict=True))
+            values = partial.samples.waiting.table
+            metrics = {tag: values[row] for row, tag in _EXPORTED}
             self._lines.write(request_lines(facts, metrics, _UNITS, texts, self._context))
         if self._raw is not None and assembled.raw is not None:
             bodies = [self._store.body(entry) for entry in facts["entry_index"].tolist()]

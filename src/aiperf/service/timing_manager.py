@@ -10,19 +10,11 @@ import logging
 from collections.abc import Mapping
 
 from aiperf.clock import Clock
+from aiperf.schedule import actions
+from aiperf.schedule.ledger import CreditReturn
 from aiperf.schedule.phases import PhasePlan
-from aiperf.schedule.scheduler import (
-    Action,
-    CreditReturn,
-    CutWorker,
-    FinishPhase,
-    IssueCredits,
-    PrepareWorker,
-    Scheduler,
-    WorkerShare,
-)
-from aiperf.schedule.scheduler import EndCredits as End
-from aiperf.schedule.scheduler import SetSlots as Slots
+from aiperf.schedule.scheduler import Scheduler
+from aiperf.schedule.shares import WorkerShare
 from aiperf.service.membership import run_together
 from aiperf.units import NS_PER_S
 from aiperf.wire.bus import Seat
@@ -104,6 +96,9 @@ class TimingManager:
                 case WorkerJoined():
                     self._slots_max[worker] = message.slots_max
                     self._ready_when_joined()
+                    if self._scheduler is not None:
+                        now_ns = self._clock.now_ns()
+                        self._perform(self._scheduler.worker_joined(worker, message.slots_max, now_ns))
                 case CreditReturns() if self._scheduler is not None and message.phase == self._start.phase:
                     returned = CreditReturn(
                         completed=message.completed,
@@ -168,31 +163,31 @@ class TimingManager:
             draining=self._draining,
         )
 
-    def _perform(self, actions: list[Action]) -> None:
-        for action in actions:
+    def _perform(self, orders: list[actions.Action]) -> None:
+        for action in orders:
             match action:
-                case PrepareWorker():
+                case actions.PrepareWorker():
                     phase = self._start.phase
                     prepare = PreparePhase(phase, action.slots, action.start_ns, action.stop_ns, action.cut_ns)
                     self._send(action.worker, prepare)
-                case IssueCredits():
+                case actions.IssueCredits():
                     self._issue(action)
-                case Slots():
+                case actions.SetSlots():
                     self._send(action.worker, SetSlots(self._start.phase, action.slots))
-                case End():
+                case actions.EndCredits():
                     self._send(action.worker, EndCredits(self._start.phase))
-                case CutWorker():
+                case actions.CutWorker():
                     self._send(action.worker, CutPhase(self._start.phase, action.cut_ns))
-                case FinishPhase():
+                case actions.FinishPhase():
                     self._finish(action)
         self._rescheduled.set()
 
-    def _issue(self, action: IssueCredits) -> None:
+    def _issue(self, action: actions.IssueCredits) -> None:
         due = b"" if action.due_ns is None else action.due_ns.tobytes()
         self._send(action.worker, CreditBatch(self._start.phase, self._sequence, action.indices.tobytes(), due))
         self._sequence += 1
 
-    def _finish(self, action: FinishPhase) -> None:
+    def _finish(self, action: actions.FinishPhase) -> None:
         self._seat.send(self._status(), to=self._records_manager)
         self._scheduler = None
         counts = dataclasses.asdict(action.ledger)

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Protocol
 
 from aiperf.clock import Clock
-from aiperf.dataset.sampling import Sampler
+from aiperf.dataset.sampling import Sampler, Strategy
 from aiperf.dataset.store import Store
 from aiperf.endpoint.exchange import Exchange, Outcome, Sink
 from aiperf.endpoint.request_head import RequestHead
@@ -83,6 +83,7 @@ class _Phase:
         # Warm-up has credits of its own, so its requests need ids of their own.
         self.ids_of = run_id if phase == PROFILING else f"{run_id}/warm-up"
         self.cut_ns = cut_ns
+        self.closed_loop = False
         self.stopped = False
         self.drained = False
         self.unused = b""
@@ -101,7 +102,7 @@ class Worker:
         index: int,
         run_id: str,
         seed: int,
-        sampling: str,
+        sampling: Strategy,
         heads: Sequence[RequestHead],
         credits: Port,
         connect_records: Callable[[str], Port],
@@ -192,8 +193,10 @@ class Worker:
                     self._await_cut(self._phase)
                     if message.stop_ns >= 0:
                         self._call_at(message.stop_ns, self._stop_dispatching, self._phase)
-                case CreditBatch():
+                    self._return_credits()  # The first of the regular returns.
+                case CreditBatch() if self._phase is not None:
                     self._dispatcher.add(message.indices, message.due_ns)
+                    self._phase.closed_loop = not message.due_ns
                     # In closed loop ask for more when half of the hand is gone: a round trip later the rest is not yet.
                     self._low_water = self._dispatcher.queued // 2 if not message.due_ns else -1
                 case SetSlots():
@@ -282,7 +285,9 @@ class Worker:
         wake_ns = dispatcher.wake_ns()
         if wake_ns >= 0:
             self._timer.arm(wake_ns)
-        if dispatcher.queued <= self._low_water:
+        if self._phase is None:
+            return
+        if dispatcher.queued <= self._low_water or (self._phase.closed_loop and dispatcher.starved):
             self._low_water = -1
             self._return_credits()
 

@@ -15,7 +15,7 @@ from aiperf.units import NS_PER_S
 HEARTBEAT_INTERVAL_NS = NS_PER_S
 
 
-class Message(msgspec.Struct, frozen=True, tag=True, array_like=True):
+class Message(msgspec.Struct, tag=True, array_like=True):
     """What travels on the control bus or a credit socket."""
 
 
@@ -72,8 +72,10 @@ class DatasetReady(Message):
 
     path: str
     entry_count: int
+    tokenizer_name: str
+    """For people."""
     tokenizer_source: str
-    """Opens the tokenizer in use again, without the network; also its name for the report."""
+    """Opens the tokenizer in use again, without the network."""
     warnings: list[str] = []
 
 
@@ -142,6 +144,8 @@ class RecordsFinished(Message):
     batch_count: int
     record_count: int
     lost_slice_count: int
+    lost_record_count: int
+    """Requests that ended but make no record: bytes of their response were lost on the way."""
     shard_path: str = ""
 
 
@@ -332,4 +336,5 @@ def encode(message: Message) -> bytes:
 
 def decode(data: Any) -> AnyMessage:
     """The message. Raises: msgspec.ValidationError if the bytes are none of ours."""
-    return _decode(data)
+    message: AnyMessage = _decode(data)
+    return message

@@ -35,7 +35,7 @@ class ZmqPort:
         self._duplex = duplex
         self._readable = asyncio.Event()
         self._loop = asyncio.get_running_loop()
-        self._descriptor: int = socket.getsockopt(zmq.FD)
+        self._descriptor = int(socket.getsockopt(zmq.FD))
         self._loop.add_reader(self._descriptor, self._readable.set)
 
     def send(self, frames: Frames, to: str = "") -> bool:
@@ -47,7 +47,7 @@ class ZmqPort:
             if error.errno in (zmq.EHOSTUNREACH, zmq.ENOTSOCK):
                 return False
             raise
-        if self._duplex and self._socket.getsockopt(zmq.EVENTS) & zmq.POLLIN:
+        if self._duplex and int(self._socket.getsockopt(zmq.EVENTS)) & zmq.POLLIN:
             self._readable.set()
         return True
 

@@ -65,7 +65,7 @@ class Run:
 
     def up_to_running(self) -> list[Tell]:
         self.register_all()
-        self(DatasetReady("store", 10, "builtin"))
+        self(DatasetReady("store", 10, "builtin", "builtin"))
         told: list[Tell] = []
         for name in sorted(TOLD_TO_CONFIGURE):
             told += self(ServiceReady(name))
@@ -79,7 +79,7 @@ class Run:
         self.finish_phase()
         for worker in ("worker-0", "worker-1"):
             self(RecordsFlushed(worker, {"record-processor-0": 3}))
-        return self(RecordsFinished("record-processor-0", 2, 8, 0, "shard"))
+        return self(RecordsFinished("record-processor-0", 2, 8, 0, 0, "shard"))
 
 
 def told(tells: list[Tell], kind: type) -> dict[str, object]:
@@ -98,7 +98,7 @@ def finished(tells: list[Tell]) -> RunFinished:
 
 def test_nothing_is_configured_before_everybody_has_registered():
     run = Run()
-    assert run(DatasetReady("store", 10, "builtin")) == []
+    assert run(DatasetReady("store", 10, "builtin", "builtin")) == []
     assert run.state is State.GATHERING
     assert told(run.register_all(), Configure).keys() == TOLD_TO_CONFIGURE
 
@@ -106,13 +106,13 @@ def test_nothing_is_configured_before_everybody_has_registered():
 def test_nothing_is_configured_before_the_dataset_is_there():
     run = Run()
     assert run.register_all() == []
-    assert told(run(DatasetReady("store", 10, "builtin")), Configure).keys() == TOLD_TO_CONFIGURE
+    assert told(run(DatasetReady("store", 10, "builtin", "builtin")), Configure).keys() == TOLD_TO_CONFIGURE
 
 
 def test_the_barrier_opens_with_the_last_ready_and_not_before():
     run = Run()
     run.register_all()
-    run(DatasetReady("store", 10, "builtin"))
+    run(DatasetReady("store", 10, "builtin", "builtin"))
     run.now_ns = 5
     *others, last = sorted(TOLD_TO_CONFIGURE)
     for name in others:
@@ -154,7 +154,7 @@ def test_an_undisturbed_run_goes_through_every_state_and_ends_with_done():
 def test_record_processors_wait_for_exactly_the_slices_that_were_cut_for_them():
     run = Run(processors=2)
     run.register_all()
-    run(DatasetReady("store", 10, "builtin"))
+    run(DatasetReady("store", 10, "builtin", "builtin"))
     for name in TOLD_TO_CONFIGURE | {"record-processor-1"}:
         run(ServiceReady(name))
     run.finish_phase()
@@ -210,7 +210,7 @@ def test_a_second_ctrl_c_cuts_at_once_and_the_exit_code_says_interrupted():
     run.finish_phase()
     for worker in ("worker-0", "worker-1"):
         run(RecordsFlushed(worker, {}))
-    export = told(run(RecordsFinished("record-processor-0", 0, 0, 0)), ExportResults)["records-manager"]
+    export = told(run(RecordsFinished("record-processor-0", 0, 0, 0, 0)), ExportResults)["records-manager"]
     assert isinstance(export, ExportResults)
     assert export.outcome == "interrupted"
     assert finished(run(exported())).exit_code == ExitCode.INTERRUPTED
@@ -251,7 +251,7 @@ def test_a_lost_worker_is_made_known_and_no_longer_waited_for():
     assert run.state is State.RUNNING
     assert told(run.finish_phase(), FlushRecords).keys() == {"worker-0"}
     assert told(run(RecordsFlushed("worker-0", {"record-processor-0": 1})), FinishRecords)
-    export = told(run(RecordsFinished("record-processor-0", 1, 1, 0)), ExportResults)["records-manager"]
+    export = told(run(RecordsFinished("record-processor-0", 1, 1, 0, 0)), ExportResults)["records-manager"]
     assert isinstance(export, ExportResults)
     assert export.lost_services == [lost]
 
@@ -275,7 +275,7 @@ def test_the_loss_of_the_last_of_a_kind_ends_the_load_and_reports_what_there_is(
     run.finish_phase()
     for worker in ("worker-0", "worker-1"):
         run(RecordsFlushed(worker, {}))
-    run(RecordsFinished("record-processor-0", 0, 0, 0))
+    run(RecordsFinished("record-processor-0", 0, 0, 0, 0))
     assert run.state is State.EXPORTING
     end = finished(run(exported(completed=0)))
     assert (end.exit_code, end.outcome) == (ExitCode.BENCHMARK_FAILED, "aborted")
@@ -299,13 +299,13 @@ def test_a_worker_lost_before_the_barrier_is_a_failure_to_start():
 def test_a_loss_while_flushing_or_processing_does_not_hang_the_end():
     run = Run(processors=2)
     run.register_all()
-    run(DatasetReady("store", 10, "builtin"))
+    run(DatasetReady("store", 10, "builtin", "builtin"))
     for name in TOLD_TO_CONFIGURE | {"record-processor-1"}:
         run(ServiceReady(name))
     run.finish_phase()
     run(RecordsFlushed("worker-0", {"record-processor-0": 1}))
     assert told(run(ServiceLost("worker-1", "killed")), FinishRecords)
-    run(RecordsFinished("record-processor-0", 1, 1, 0))
+    run(RecordsFinished("record-processor-0", 1, 1, 0, 0))
     assert told(run(ServiceLost("record-processor-1", "killed")), ExportResults)
 
 
