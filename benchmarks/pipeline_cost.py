@@ -28,7 +28,8 @@ def measure(server: list[str], load: list[str]) -> tuple[float, float, float, di
     try:
         url = mock.stdout.readline().split()[-1]
         with tempfile.TemporaryDirectory() as folder:
-            command = [*AIPERF, "profile", "-m", "mock", "--tokenizer", "builtin", "--use-server-token-count", "-u", url,
+            command = [*AIPERF, "profile", "-m", "mock", "--tokenizer", "builtin", "--use-server-token-count",
+                       "-u", url,
                        "--streaming", "--isl", "16", "--ui", "none", "--artifact-dir", folder, *load]  # fmt: skip
             pid = os.posix_spawn(sys.executable, command, os.environ)
             _, status, usage = os.wait4(pid, 0)
@@ -46,7 +47,8 @@ def measure(server: list[str], load: list[str]) -> tuple[float, float, float, di
 def report(name: str, unit: str, runs: list[tuple[float, float, float, float]]) -> None:
     def line(label: str, values: list[float]) -> None:
         print(
-            f"{name:9} {label:28} median {statistics.median(values):10,.0f}   of {', '.join(f'{v:,.0f}' for v in values)}"
+            f"{name:9} {label:28} median {statistics.median(values):10,.0f}   of "
+            + ", ".join(f"{value:,.0f}" for value in values)
         )
 
     line(f"{unit}/CPU-s, all of aiperf", [count / cpu for count, cpu, _, _ in runs])

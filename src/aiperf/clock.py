@@ -41,7 +41,7 @@ class RunClock:
     def __init__(self, anchor_ns: int | None = None) -> None:
         self.anchor_ns = measure_anchor_ns() if anchor_ns is None else anchor_ns
         self.real_to_run_ns = 0
-        """What to add to a `CLOCK_REALTIME` stamp to place it on the run clock. Zero unless the wall clock was stepped."""
+        """What to add to a `CLOCK_REALTIME` stamp to place it on the run clock; 0 unless the wall clock stepped."""
         self.sync()
 
     def now_ns(self) -> int:

@@ -29,7 +29,7 @@ class Problem:
 
     what: str
     origin: str = ""
-    """Where the value came from, as the user wrote it: `--concurrency`, `AIPERF_CONCURRENCY`, `bench.yaml: load.concurrency`."""
+    """Where the value came from: `--concurrency`, `AIPERF_CONCURRENCY`, `bench.yaml: load.concurrency`."""
     hint: str = ""
 
     def __str__(self) -> str:
@@ -53,13 +53,13 @@ class PlanError(AIPerfError):
         self.problems = problems
 
 
-class BenchmarkFailed(AIPerfError):
+class BenchmarkError(AIPerfError):
     """The load was attempted and gave no result to report: no request succeeded, or the controller was lost."""
 
     exit_code = ExitCode.BENCHMARK_FAILED
 
 
 class InfrastructureError(AIPerfError):
-    """Something aiperf itself needs failed: a process that will not start, a disk that is full, a port that is taken."""
+    """Something aiperf itself needs failed: a process that will not start, a full disk, a taken port."""
 
     exit_code = ExitCode.INFRASTRUCTURE

@@ -1,5 +1,7 @@
 """Whole runs in virtual time: every service is real, only the network and the clock are not."""
 
+from itertools import pairwise
+
 import pytest
 
 from aiperf.errors import ExitCode
@@ -53,7 +55,7 @@ async def test_constant_arrivals_are_sent_at_equal_gaps_whoever_sends_them(bench
     run = benchmark_run()
     await run.run(request_rate=50, arrival_pattern="constant", request_count=40, workers=workers)
     dispatched = sorted(exchange.dispatched_ns for exchange in run.server.sent)
-    gaps = {later - earlier for earlier, later in zip(dispatched, dispatched[1:], strict=False)}
+    gaps = {later - earlier for earlier, later in pairwise(dispatched)}
     assert all(abs(gap - 20 * NS_PER_MS) <= 1_000 for gap in gaps)
     assert run.summary["dispatch_lag"]["max"] < 0.01
 

@@ -9,7 +9,7 @@ import asyncio
 import signal
 
 from aiperf.deploy.service_manager import HostEnded, ServiceManager
-from aiperf.errors import BenchmarkFailed, ExitCode
+from aiperf.errors import BenchmarkError, ExitCode
 from aiperf.service.layout import Layout
 from aiperf.ui.live import View
 from aiperf.wire.bus import CONTROLLER, OPERATOR, Seat
@@ -28,7 +28,7 @@ PARTING_WORDS_S = 1.0
 
 
 class Operator:
-    """`run()` returns how the run ended. Raises: BenchmarkFailed if the controller is lost."""
+    """`run()` returns how the run ended. Raises: BenchmarkError if the controller is lost."""
 
     def __init__(self, layout: Layout, manager: ServiceManager, view: View) -> None:
         self._layout = layout
@@ -94,7 +94,7 @@ class Operator:
         if (seen := self._last_progress) is not None:
             reason += f"; last seen: {seen.completed_count} requests completed, {seen.failed_count} failed"
         reason += f" (see {self._layout.artifact_dir}/logs/aiperf.log)"
-        self._finished.set_exception(BenchmarkFailed(reason))
+        self._finished.set_exception(BenchmarkError(reason))
 
     def _interrupt(self) -> None:
         self._interrupts += 1

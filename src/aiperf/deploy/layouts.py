@@ -40,7 +40,8 @@ def worker_count(phases: Sequence[PhasePlan], services: ServicesPlan, machine: M
     if services.workers_max is not None and needed > services.workers_max:
         raise PlanError(
             Problem(
-                f"a concurrency of {concurrency:,} needs {needed} worker processes: each may open {machine.open_files:,} files",
+                f"a concurrency of {concurrency:,} needs {needed} worker processes: "
+                f"each may open {machine.open_files:,} files",
                 "--workers-max",
                 "Allow more workers, or raise the limit of open files (ulimit -n).",
             )

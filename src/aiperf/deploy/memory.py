@@ -28,7 +28,7 @@ async def run_in_memory(
     make_client: MakeClient,
     make_timer: MakeTimer,
     connections_max: int = 10_000,
-    on_message: Callable[[AnyMessage, Seat], None] = lambda message, seat: None,
+    on_message: Callable[[AnyMessage, Seat], None] | None = None,
 ) -> RunFinished:
     """Runs the plan; returns how it ended. `on_message` sees what the operator sees, and may answer from its seat."""
     Path(layout.data_dir).mkdir(parents=True)
@@ -49,7 +49,8 @@ async def run_in_memory(
                 hosting.result()  # A service failed: its error is the test's.
                 raise RuntimeError("every service has left, and nobody said how the run ended")
             _, message = listening.result()
-            on_message(message, seat)
+            if on_message is not None:
+                on_message(message, seat)
             if isinstance(message, RunFinished):
                 finished = message
         await hosting

@@ -72,7 +72,10 @@ class Dialect(Protocol):
         ...
 
     def decode_event(self, data: bytes) -> Delta:
-        """What the `data` of one SSE event adds. Raises: ValueError with a one-line reason if it is not of this dialect."""
+        """What the `data` of one SSE event adds.
+
+        Raises: ValueError with a one-line reason if it is not of this dialect.
+        """
         ...
 
     def decode_body(self, data: bytes) -> Delta:

@@ -134,7 +134,7 @@ class Exchange:
         self.http_status = 0
         self.body_kind = 0
         self.response_head = b""
-        """Status line and headers as received, at most 16 KiB; kept only when asked for or when the status is an error."""
+        """Status line and headers as received, at most 16 KiB; kept when asked for or when the status is an error."""
         self.blocked_ns = 0
         self.dns_ns = 0
         self.connect_ns = 0

@@ -37,8 +37,8 @@ async def host_services(around: Surroundings) -> None:
 def run_host(host_id: str, layout: Layout, plan: Plan, parent_pipe: int = -1) -> int:
     """Runs a host as the whole of this process; returns its exit code.
 
-    `parent_pipe` is the reading end of a pipe that the starter holds open: when it closes, the starter is gone, and so is
-    the reason to live.
+    `parent_pipe` is the reading end of a pipe that the starter holds open: when it closes, the starter is gone, and so
+    is the reason to live.
     """
     host = layout.host(host_id)
     # Ctrl-C is the operator's to hear: it decides, and tells the controller.
@@ -68,7 +68,7 @@ def run_host(host_id: str, layout: Layout, plan: Plan, parent_pipe: int = -1) ->
         for error in group.exceptions:
             log.error("%s", error)
         code = ExitCode.INFRASTRUCTURE
-    except* Exception:  # The outer edge of a process: a bug is written down, then ends it.
+    except* Exception:  # noqa: BLE001 (the outer edge of a process: a bug is written down, then ends it)
         log.critical("%s", traceback.format_exc())
         code = ExitCode.BUG
     else:

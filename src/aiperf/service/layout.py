@@ -1,4 +1,6 @@
-"""The layout: which services a run has, which process hosts each, and where they meet. Data, rendered by every deployment.
+"""The layout: which services a run has, which process hosts each, and where they meet.
+
+Data, rendered by every deployment.
 
 Owns: the table and its look-ups. Does not own: how many of each there are (`aiperf.deploy`), starting them.
 """

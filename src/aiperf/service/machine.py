@@ -10,7 +10,6 @@ import resource
 from dataclasses import dataclass
 from pathlib import Path
 
-
 FILES_KEPT_BACK = 100
 """Descriptors a worker needs besides its connections: sockets of the wire, log, dataset, and some slack."""
 
@@ -25,7 +24,7 @@ class Machine:
 
 
 def this_machine() -> Machine:
-    """The limits found here. The soft limit of open files is raised to the hard one first: raising it needs no right."""
+    """The limits found here. The soft limit of open files is raised to the hard one first: that needs no right."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft != hard and hard != resource.RLIM_INFINITY:
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
@@ -52,13 +51,12 @@ def _cgroup_cpu_quota(
         entries = [line.split(":", 2) for line in membership.read_text().splitlines()]
     except OSError:
         return None
-    quotas = []
+    quotas: list[float | None] = []
     for _, controllers, path in entries:
         if controllers == "":
             folder = root / path.lstrip("/")
-            for level in (folder, *folder.parents):
-                if level.is_relative_to(root):
-                    quotas.append(_ratio(level / "cpu.max"))
+            levels = (level for level in (folder, *folder.parents) if level.is_relative_to(root))
+            quotas.extend(_ratio(level / "cpu.max") for level in levels)
         elif "cpu" in controllers.split(","):
             folder = root / controllers / path.lstrip("/")
             quotas.append(_ratio(folder / "cpu.cfs_quota_us", folder / "cpu.cfs_period_us"))

@@ -1,7 +1,7 @@
 """The record processor: from slices to records, to partial results and lines.
 
-Owns: the loop that joins the assembler (`aiperf.record.assembly`), the partial results (`aiperf.metrics.partial`) and the
-shard of request lines (`aiperf.report.shards`). Does not own: any of their rules.
+Owns: the loop that joins the assembler (`aiperf.record.assembly`), the partial results (`aiperf.metrics.partial`) and
+the shard of request lines (`aiperf.report.shards`). Does not own: any of their rules.
 
 Never on the timing path: it works through what workers cut, and falls behind without harm.
 """

@@ -13,8 +13,8 @@ Theory of operation. The states follow one another and never go back:
     EXPORTING    the records manager writes
     OVER
 
-A loss may come at any time. It removes a service from what is waited for; only the loss of a service that there is once,
-or of the last of its kind, ends the run, and then with a stated reason.
+A loss may come at any time. It removes a service from what is waited for; only the loss of a service that there is
+once, or of the last of its kind, ends the run, and then with a stated reason.
 """
 
 from collections.abc import Sequence

@@ -3,10 +3,10 @@
 Owns: which record processor gets this worker's slices, the order and number of slices, spilling. Does not own: what is
 in a slice (`aiperf.record.slices`).
 
-The wire refuses when the record processor is too far behind. The slice then goes to a spill file, and so do all after it
-until the file has been sent: order is kept and the worker neither waits nor grows. A record processor that is lost takes
-what it had with it; the next slices go to another one. Streams that were under way arrive there without a head, by which
-it knows them as orphans.
+The wire refuses when the record processor is too far behind. The slice then goes to a spill file, and so do all after
+it until the file has been sent: order is kept and the worker neither waits nor grows. A record processor that is lost
+takes what it had with it; the next slices go to another one. Streams that were under way arrive there without a head,
+by which it knows them as orphans.
 """
 
 import asyncio

@@ -5,6 +5,7 @@ credit goes where and when (the scheduler), firing them (the workers).
 """
 
 import asyncio
+import contextlib
 import dataclasses
 import logging
 from collections.abc import Mapping
@@ -136,10 +137,8 @@ class TimingManager:
                 self._perform(self._scheduler.tick(now_ns))
                 continue
             timeout_s = (wake_ns - now_ns) / NS_PER_S if wake_ns >= 0 else None
-            try:
+            with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._rescheduled.wait(), timeout_s)
-            except TimeoutError:
-                pass
 
     async def _tell_status(self) -> None:
         while True:

@@ -177,7 +177,7 @@ class LazyTokenCounter:
 
 
 def _token_policy(plan: Plan) -> TokenPolicy:
-    """Who counts output tokens: `--use-server-token-count` and `--tokenizer` force one, else the server is preferred."""
+    """Who counts output tokens: `--use-server-token-count` or `--tokenizer` say so, else the server is preferred."""
     if plan.endpoint.use_server_token_count:
         return TokenPolicy.SERVER_ONLY
     return TokenPolicy.TOKENIZER_ONLY if plan.tokenizer.tokenizer is not None else TokenPolicy.SERVER_PREFERRED

@@ -327,7 +327,7 @@ class Worker:
         if exchange.due_ns < 0:
             self._freed_ns.append(exchange.end_ns)
         if not self._pump_again:
-            # Not at once: the client may be in the midst of ending many (a cut), and a refused connection must not recurse.
+            # Not at once: the client may be ending many (a cut), and a refused connection must not recurse.
             self._pump_again = True
             self._loop.call_soon(self._pump)
 

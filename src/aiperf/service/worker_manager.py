@@ -15,7 +15,7 @@ from aiperf.wire.messages import Exit, Heartbeat, ServiceLost
 log = logging.getLogger(__name__)
 
 SILENCE_LIMIT_NS = 15 * NS_PER_S
-"""A service that sends no heartbeat for so long is lost. Fifteen intervals: a worker starved of CPU still gets one out."""
+"""Silent for so long is lost. Fifteen heartbeats: a service starved of CPU still gets one of them out."""
 
 
 class HeartbeatWatch:

@@ -14,7 +14,7 @@ _Box = asyncio.Queue[tuple[str, list[bytes]]]
 
 
 class _Place:
-    """What lies behind one address: the binder's inbox, the connectors' inboxes, messages sent before there was a binder."""
+    """What lies behind one address: the binder's inbox, where early messages wait, and the connectors' inboxes."""
 
     def __init__(self) -> None:
         self.inbox: _Box = asyncio.Queue()

@@ -319,10 +319,10 @@ class CreditReturns(Message):
 
 
 AnyMessage = (
-    Registered | ServiceReady | ServiceFailed | Heartbeat | ServiceLost | HostLost | DatasetReady | Configure | StartPhase
-    | PhaseFinished | StopPhase | FlushRecords | RecordsFlushed | FinishRecords | RecordsFinished | ExportResults
-    | ResultsExported | Exit | OperatorJoined | StopRun | RunFinished | Progress | LoadStatus | WorkerJoined | PreparePhase | CreditBatch
-    | SetSlots | EndCredits | CutPhase | CreditReturns
+    Registered | ServiceReady | ServiceFailed | Heartbeat | ServiceLost | HostLost | DatasetReady | Configure
+    | StartPhase | PhaseFinished | StopPhase | FlushRecords | RecordsFlushed | FinishRecords | RecordsFinished
+    | ExportResults | ResultsExported | Exit | OperatorJoined | StopRun | RunFinished | Progress | LoadStatus
+    | WorkerJoined | PreparePhase | CreditBatch | SetSlots | EndCredits | CutPhase | CreditReturns
 )  # fmt: skip
 
 _encode = msgspec.msgpack.Encoder().encode

@@ -7,7 +7,7 @@ import pytest
 
 from aiperf import __version__
 from aiperf.cli import main as cli
-from aiperf.errors import BenchmarkFailed, ExitCode, InfrastructureError, PlanError, Problem
+from aiperf.errors import BenchmarkError, ExitCode, InfrastructureError, PlanError, Problem
 
 
 def command(monkeypatch: pytest.MonkeyPatch, outcome: BaseException | int) -> list[Sequence[str]]:
@@ -33,7 +33,7 @@ def test_a_command_gets_its_arguments_and_gives_the_exit_code(monkeypatch: pytes
 @pytest.mark.parametrize(
     ("error", "code"),
     [
-        (BenchmarkFailed("no request succeeded"), 1),
+        (BenchmarkError("no request succeeded"), 1),
         (PlanError(Problem("no model")), 2),
         (InfrastructureError("the disk is full"), 3),
     ],
