@@ -38,7 +38,8 @@ def test_response_arrives_whole(serve, bench):
     assert (exchange.outcome, exchange.error_kind, exchange.http_status) == (Outcome.COMPLETED, ErrorKind.NO_ERROR, 200)
     assert exchange.body_kind == BodyKind.JSON
     assert exchange.sent_bytes == len(requests[0])
-    assert exchange.received_bytes == len(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 8\r\n\r\n") + 8
+    head = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 8\r\n\r\n"
+    assert exchange.received_bytes == len(head) + 8
     assert exchange.response_head == b""
 
 
@@ -414,7 +415,11 @@ def test_error_status_outweighs_how_its_body_ended(serve, bench):
 
 @pytest.mark.parametrize(
     ("sent", "told"),
-    [(b"", "without a response"), (b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nok", "within the response"), (CHUNKED + b"2\r\nok\r\n", "within")],
+    [
+        (b"", "without a response"),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nok", "within the response"),
+        (CHUNKED + b"2\r\nok\r\n", "within"),
+    ],
     ids=["nothing", "sized", "chunked"],
 )  # fmt: skip
 def test_early_close_is_a_failure(serve, bench, sent, told):
@@ -502,7 +507,7 @@ def test_connect_that_gets_no_answer_times_out(bench):
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         listener.listen(0)
-        at = bench("http://127.0.0.1:%d" % listener.getsockname()[1], connect_timeout_s=0.3)
+        at = bench(f"http://127.0.0.1:{listener.getsockname()[1]}", connect_timeout_s=0.3)
         exchanges = [at.submit() for _ in range(8)]
         at.run_until(lambda: any(exchange.error_kind == ErrorKind.CONNECT_TIMEOUT for exchange in exchanges))
         at.client.close()
@@ -708,10 +713,11 @@ def test_every_exchange_ends_exactly_once_under_random_faults(serve, bench, seed
                 case 0:
                     return
                 case 1:
-                    return peer.reset()
+                    peer.reset()
+                    return
                 case 2:
                     peer.send(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf")
-                    return None
+                    return
                 case 3:
                     peer.send(b"nonsense\r\n\r\n")
                 case 4:
