@@ -1,7 +1,7 @@
 """Objectives of `--goodput`, and which requests met them.
 
-Owns: reading `"TAG:VALUE …"` and the decision for one request. Does not own: counts and rates of good requests
-(`rates`).
+Owns: the decision for one request. Does not own: reading `"TAG:VALUE …"` (`aiperf.plan.checks`), counts and rates of
+good requests (`rates`).
 """
 
 from dataclasses import dataclass
@@ -9,9 +9,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from aiperf.endpoint.exchange import Outcome
-from aiperf.errors import PlanError, Problem
-from aiperf.metrics.catalog import BY_TAG, PER_REQUEST, ROW, Better
+from aiperf.metrics.catalog import BY_TAG, ROW, Better
 from aiperf.metrics.intervals import BoolArray, FloatArray
+from aiperf.plan.checks import parse_goodput
 from aiperf.record.facts import FactsArray
 
 
@@ -28,31 +28,14 @@ class Objective:
         return BY_TAG[self.tag].better is Better.HIGHER
 
 
-def parse_goodput(text: str | None) -> tuple[Objective, ...]:
-    """The objectives of `"time_to_first_token:200 inter_token_latency:20"`; none for an empty text.
+def objectives_of(text: str | None) -> tuple[Objective, ...]:
+    """The objectives of `--goodput`; none for an empty text.
 
-    Raises: PlanError naming every part that is no objective.
+    Raises: PlanError naming every part that is no objective (never, for a plan that was checked).
     """
-    objectives, problems = [], []
-    allowed = {metric.tag for metric in PER_REQUEST if metric.exported and metric.better is not Better.NEITHER}
-    for part in (text or "").replace(",", " ").split():
-        tag, _, value = part.partition(":")
-        if tag not in allowed:
-            hint = "Objectives are per-request metrics, such as time_to_first_token or request_latency."
-            problems.append(Problem(f"`{tag}` is no metric that a request can meet", "--goodput", hint))
-            continue
-        try:
-            threshold = float(value)
-        except ValueError:
-            threshold = -1.0
-        if not 0 <= threshold < float("inf"):
-            hint = f"Write {tag}:NUMBER, in {BY_TAG[tag].unit}."
-            problems.append(Problem(f"`{part}` has no bound that is a number", "--goodput", hint))
-            continue
-        objectives.append(Objective(tag, threshold))
-    if problems:
-        raise PlanError(*problems)
-    return tuple(objectives)
+    if not text or not text.strip():
+        return ()
+    return tuple(Objective(tag, threshold) for tag, threshold in parse_goodput(text).items())
 
 
 def good_requests(r: FactsArray, values: FloatArray, objectives: tuple[Objective, ...]) -> BoolArray:

@@ -9,21 +9,7 @@ from typing import Any
 import msgspec
 
 from aiperf.record.facts import NONE, Phase
-
-
-class Ledger(msgspec.Struct, frozen=True):
-    """What became of the credits of a phase. issued = completed + failed + cancelled + censored + lost."""
-
-    issued: int = 0
-    completed: int = 0
-    failed: int = 0
-    cancelled: int = 0
-    censored: int = 0
-    lost: int = 0
-    unsent: int = 0
-    """Offered by the schedule, yet never sent."""
-    offered: int = 0
-    """What the schedule asked for."""
+from aiperf.schedule.ledger import Ledger
 
 
 class PhaseFacts(msgspec.Struct, frozen=True, kw_only=True):

@@ -12,15 +12,16 @@ import msgspec
 
 from aiperf.metrics.catalog import BY_TAG, CENSORED_ROW, METRICS, ROW, Kind, Metric
 from aiperf.metrics.distribution import MetricResult, adjusted, describe
-from aiperf.metrics.goodput import parse_goodput
+from aiperf.metrics.goodput import objectives_of
 from aiperf.metrics.partial import Partial
 from aiperf.metrics.rates import RunView
-from aiperf.metrics.run_facts import Ledger, RunFacts, WorkerFacts
+from aiperf.metrics.run_facts import RunFacts, WorkerFacts
 from aiperf.metrics.steady import steady_window
 from aiperf.metrics.totals import NEVER_NS
 from aiperf.metrics.verdict import Verdict, is_capped, judge
 from aiperf.metrics.workers import WorkerTally
 from aiperf.record.facts import NONE
+from aiperf.schedule.ledger import Ledger
 from aiperf.units import NS_PER_MS, NS_PER_S
 
 SCHEMA_VERSION = "1.4"
@@ -101,7 +102,7 @@ def summarise(partial: Partial, run: RunFacts) -> Summary:
         totals=partial.totals,
         run=run,
         steady=steady_window(columns) if columns is not None and len(columns.sent_ns) else None,
-        has_objectives=bool(parse_goodput(run.section("results").get("goodput"))),
+        has_objectives=bool(objectives_of(run.section("results").get("goodput"))),
         worker_starts_ns=_worker_starts(partial),
     )
     results = {metric.tag: result for metric in METRICS if (result := _result(metric, partial, view)) is not None}

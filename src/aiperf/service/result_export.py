@@ -17,7 +17,7 @@ import numpy.typing as npt
 from aiperf import __version__
 from aiperf.dataset.store import Store
 from aiperf.metrics.partial import Partial
-from aiperf.metrics.run_facts import Ledger, PhaseFacts, RunFacts, WorkerFacts
+from aiperf.metrics.run_facts import PhaseFacts, RunFacts, WorkerFacts
 from aiperf.metrics.summary import Summary, summarise
 from aiperf.plan.dumps import public_dump
 from aiperf.plan.plan import Plan
@@ -27,6 +27,7 @@ from aiperf.report.csv_export import write_csv
 from aiperf.report.inputs_json import write_inputs
 from aiperf.report.shards import completion_ranks, merge_shards
 from aiperf.report.summary_json import write_summary
+from aiperf.schedule.ledger import Ledger
 from aiperf.service.dataset_manager import STORE_NAME
 from aiperf.service.layout import Layout, ServiceType
 from aiperf.service.shard_outlet import LINES_SUFFIX, RAW_SUFFIX

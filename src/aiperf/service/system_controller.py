@@ -17,6 +17,9 @@ log = logging.getLogger(__name__)
 
 TICK_S = 0.5
 
+SHOWN_AS = {State.FLUSHING: "processing", State.PROCESSING: "processing", State.EXPORTING: "exporting"}
+"""States that the live view shows by themselves; while phases run it shows what the timing manager says."""
+
 
 class SystemController:
     """`run()` returns when the run is over and everybody was told."""
@@ -25,6 +28,7 @@ class SystemController:
         self._hub = hub
         self._lifecycle = lifecycle
         self._clock = clock
+        self._progress: Progress | None = None
 
     async def run(self) -> None:
         ticking = asyncio.create_task(self._tick())
@@ -34,12 +38,20 @@ class SystemController:
                 before = self._lifecycle.state
                 self._perform(self._lifecycle.handle(message, self._clock.now_ns()))
                 if isinstance(message, Progress):
-                    notices = list(self._lifecycle.notices)
-                    self._hub.send(msgspec.structs.replace(message, notices=notices), OPERATOR)
+                    self._progress = message
+                    self._tell_progress()
                 if self._lifecycle.state is not before:
                     log.info("%s after %s from %s", self._lifecycle.state.name, type(message).__name__, sender)
+                    self._tell_progress()
         finally:
             ticking.cancel()
+
+    def _tell_progress(self) -> None:
+        """The numbers come from the records manager; where the run stands is known here."""
+        shown = SHOWN_AS.get(self._lifecycle.state)
+        if self._progress is not None:
+            progress = msgspec.structs.replace(self._progress, notices=list(self._lifecycle.notices))
+            self._hub.send(msgspec.structs.replace(progress, state=shown) if shown else progress, OPERATOR)
 
     async def _tick(self) -> None:
         while self._lifecycle.state is not State.OVER:

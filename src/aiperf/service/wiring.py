@@ -20,7 +20,7 @@ from aiperf.endpoint.request_head import RequestHead
 from aiperf.endpoint.settings import ClientSettings
 from aiperf.endpoint.target import Target
 from aiperf.endpoint.timer import DueTimer
-from aiperf.metrics.goodput import parse_goodput
+from aiperf.metrics.goodput import objectives_of
 from aiperf.plan.plan import Plan
 from aiperf.record.assembly import RecordAssembler
 from aiperf.record.token_counts import TokenPolicy
@@ -150,7 +150,7 @@ def _record_processor(service: ServiceSeat, seat: Seat, around: Surroundings) ->
             token_policy=_token_policy(plan),
             keep_chunks=plan.results.export_level == "raw",
         )
-        objectives = parse_goodput(plan.results.goodput)
+        objectives = objectives_of(plan.results.goodput)
         return assembler, ShardOutlet(service.service_id, layout, plan, configure, store, objectives)
 
     processor = RecordProcessor(

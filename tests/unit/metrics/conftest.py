@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from aiperf.metrics.partial import Partial
-from aiperf.metrics.run_facts import Ledger, PhaseFacts, RunFacts
+from aiperf.metrics.run_facts import PhaseFacts, RunFacts
 from aiperf.record.facts import FACTS_DTYPE, FactsArray, Phase, TokenSource
+from aiperf.schedule.ledger import Ledger
 
 MS = 1_000_000
 START = 1_700_000_000_000_000_000

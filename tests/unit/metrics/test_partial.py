@@ -9,16 +9,16 @@ from hypothesis import strategies as st
 from aiperf.endpoint.exchange import ErrorKind, Outcome
 from aiperf.metrics import distribution, partial
 from aiperf.metrics.catalog import CENSORED_ROW, ROW
-from aiperf.metrics.goodput import parse_goodput
+from aiperf.metrics.goodput import objectives_of
 from aiperf.metrics.partial import Partial
-from aiperf.metrics.run_facts import Ledger
 from aiperf.metrics.sketch import RELATIVE_ERROR
 from aiperf.metrics.summary import summarise
 from aiperf.record.facts import Phase
 from aiperf.report.summary_json import document_of
+from aiperf.schedule.ledger import Ledger
 
 MS = 1_000_000
-OBJECTIVES = parse_goodput("time_to_first_token:110")
+OBJECTIVES = objectives_of("time_to_first_token:110")
 
 
 def random_records(make_facts, seed: int, count: int):

@@ -4,9 +4,10 @@ import pytest
 
 from aiperf.metrics import rates
 from aiperf.metrics.rates import RunView
-from aiperf.metrics.run_facts import Ledger, WorkerFacts
+from aiperf.metrics.run_facts import WorkerFacts
 from aiperf.metrics.steady import SteadyWindow
 from aiperf.metrics.totals import Totals
+from aiperf.schedule.ledger import Ledger
 
 S = 1_000_000_000
 

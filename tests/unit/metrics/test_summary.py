@@ -2,10 +2,11 @@ import pytest
 
 from aiperf.endpoint.exchange import ErrorKind, Outcome
 from aiperf.metrics import partial as partial_module
-from aiperf.metrics.goodput import parse_goodput
+from aiperf.metrics.goodput import objectives_of
 from aiperf.metrics.partial import Partial
-from aiperf.metrics.run_facts import Ledger, WorkerFacts
+from aiperf.metrics.run_facts import WorkerFacts
 from aiperf.metrics.summary import ErrorEntry, Load, RecordLedger, summarise
+from aiperf.schedule.ledger import Ledger
 
 MS = 1_000_000
 
@@ -81,7 +82,7 @@ def test_goodput_is_judged_by_the_plans_objectives(make_facts, make_partial, mak
     run = make_run(plan={"results": {"goodput": "time_to_first_token:150"}})
     rows = make_facts(2)
     rows["first_content_ns"][1] += 100 * MS
-    partial = make_partial(rows, objectives=parse_goodput("time_to_first_token:150"))
+    partial = make_partial(rows, objectives=objectives_of("time_to_first_token:150"))
     assert summarise(partial, run).metrics["good_request_fraction"].statistics["avg"] == 0.5
 
 

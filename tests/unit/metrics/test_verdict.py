@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from aiperf.endpoint.exchange import ErrorKind, Outcome
-from aiperf.metrics.run_facts import Ledger, WorkerFacts
+from aiperf.metrics.run_facts import WorkerFacts
 from aiperf.metrics.summary import summarise
+from aiperf.schedule.ledger import Ledger
 
 MS = 1_000_000
 COUNT = 100

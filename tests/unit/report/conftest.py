@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from aiperf.metrics.distribution import MetricResult
-from aiperf.metrics.run_facts import Ledger
 from aiperf.metrics.summary import ErrorEntry, Load, RecordLedger, Summary
 from aiperf.metrics.verdict import Reason, Severity, Verdict
+from aiperf.schedule.ledger import Ledger
 
 
 def distribution(unit: str, middle: float, **marks: Any) -> MetricResult:
