@@ -70,6 +70,7 @@ class RecordsManager:
         """When the requests of each line of a record processor's shard ended, in the order of lines."""
         self._batch_counts: dict[str, int] = defaultdict(int)
         self._batch_arrived = asyncio.Event()
+        self._status: LoadStatus | None = None
         self._recent: deque[tuple[int, int, int]] = deque()
 
     async def run(self) -> None:
@@ -85,6 +86,7 @@ class RecordsManager:
                     self._starts_ns[message.phase] = message.start_ns
                     self._recent.clear()
                 case LoadStatus():
+                    self._status = message
                     self._seat.send(self._progress(message))
                 case ExportResults():
                     await self._export(message)
@@ -146,6 +148,8 @@ class RecordsManager:
             except TimeoutError:
                 log.error("announced batches did not come: expected %s, got %s", order.batch_counts, self._batch_counts)
                 break
+        if self._status is not None:
+            self._seat.send(self._progress(self._status))  # The last look at the live view shows every record.
         ends_ns = {
             name: np.concatenate(self._ends_ns[name]) if self._ends_ns[name] else np.empty(0, np.int64)
             for name in order.shard_paths

@@ -49,7 +49,7 @@ class SystemController:
     def _tell_progress(self) -> None:
         """The numbers come from the records manager; where the run stands is known here."""
         shown = SHOWN_AS.get(self._lifecycle.state)
-        if self._progress is not None:
+        if self._progress is not None and self._lifecycle.state is not State.OVER:
             progress = msgspec.structs.replace(self._progress, notices=list(self._lifecycle.notices))
             self._hub.send(msgspec.structs.replace(progress, state=shown) if shown else progress, OPERATOR)
 
