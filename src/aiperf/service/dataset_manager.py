@@ -10,10 +10,9 @@ from typing import Any
 
 from aiperf.dataset.compile import compile_dataset
 from aiperf.endpoint.dialects import DIALECTS
-from aiperf.errors import AIPerfError
 from aiperf.plan.plan import Plan
 from aiperf.wire.bus import Seat
-from aiperf.wire.messages import DatasetReady, Exit, ServiceFailed
+from aiperf.wire.messages import DatasetReady, Exit
 
 log = logging.getLogger(__name__)
 
@@ -38,13 +37,10 @@ class DatasetManager:
             if isinstance(message, Exit):
                 return
 
-    def _compile(self) -> DatasetReady | ServiceFailed:
+    def _compile(self) -> DatasetReady:
         warnings: list[str] = []
         dialect = DIALECTS[self._plan.endpoint.endpoint_type]
-        try:
-            compiled = compile_dataset(self._plan, self._seed, dialect, self._store_path, warnings.append)
-        except AIPerfError as error:
-            return ServiceFailed(self._seat.name, str(error), int(error.exit_code))
+        compiled = compile_dataset(self._plan, self._seed, dialect, self._store_path, warnings.append)
         log.info("dataset of %d entries, tokens by %s", compiled.info.entry_count, compiled.tokenizer_name)
         return DatasetReady(
             path=str(self._store_path),

@@ -122,7 +122,9 @@ class RunLifecycle:
                 self._awaited.discard(message.service_id)
                 return self._run_when_ready(now_ns)
             case ServiceFailed():
-                return self._fail(ExitCode(message.exit_code), f"{message.service_id}: {message.reason}")
+                # What the user asked for is the user's matter, whichever service found the fault in it.
+                found_by = "" if message.exit_code == ExitCode.USAGE else f"{message.service_id}: "
+                return self._fail(ExitCode(message.exit_code), found_by + message.reason)
             case HostLost():
                 seats = [
                     seat for host in self._layout.hosts if host.host_id == message.host_id for seat in host.services

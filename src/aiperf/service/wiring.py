@@ -5,6 +5,8 @@ what any service does.
 """
 
 import asyncio
+import logging
+import traceback
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +22,7 @@ from aiperf.endpoint.request_head import RequestHead
 from aiperf.endpoint.settings import ClientSettings
 from aiperf.endpoint.target import Target
 from aiperf.endpoint.timer import DueTimer
+from aiperf.errors import AIPerfError, ExitCode
 from aiperf.metrics.goodput import objectives_of
 from aiperf.plan.plan import Plan
 from aiperf.record.assembly import RecordAssembler
@@ -38,8 +41,10 @@ from aiperf.service.timing_manager import TimingManager
 from aiperf.service.worker import Client, Timer, Worker
 from aiperf.service.worker_manager import WorkerManager
 from aiperf.wire.bus import OPERATOR, Hub, Seat
-from aiperf.wire.messages import Configure
+from aiperf.wire.messages import Configure, ServiceFailed
 from aiperf.wire.ports import Pattern, Port, Wire
+
+log = logging.getLogger(__name__)
 
 MakeClient = Callable[[Sink], Client]
 MakeTimer = Callable[[Callable[[], None]], Timer]
@@ -70,18 +75,30 @@ class Surroundings:
 
 
 async def run_service(service: ServiceSeat, around: Surroundings) -> None:
-    """Runs one service until it is told to exit. Raises: whatever makes it fail."""
+    """Runs one service until it is told to exit.
+
+    A service that fails tells the controller why and is gone; the controller ends the run. Only the failure of the
+    controller itself is raised.
+    """
     if service.service_type is ServiceType.SYSTEM_CONTROLLER:
         await _system_controller(around).run()
         return
     seat = Seat(around.connect("control", Pattern.DIALOGUE, service.service_id), service.service_id)
-    running, health = _MAKERS[service.service_type](service, seat, around)
-    register(seat, service, around.host.host_id)
-    beating = asyncio.create_task(keep_in_touch(seat, around.clock, health))
+    beating: asyncio.Task[None] | None = None
     try:
+        running, health = _MAKERS[service.service_type](service, seat, around)
+        register(seat, service, around.host.host_id)
+        beating = asyncio.create_task(keep_in_touch(seat, around.clock, health))
         await running
+    except AIPerfError as error:
+        log.error("%s: %s", service.service_id, error)
+        seat.send(ServiceFailed(service.service_id, str(error), int(error.exit_code)))
+    except Exception as error:  # noqa: BLE001 (the outer edge of a service: a bug is written down, then ends the run)
+        log.critical("%s:\n%s", service.service_id, traceback.format_exc())
+        seat.send(ServiceFailed(service.service_id, f"a bug in aiperf: {error!r}", int(ExitCode.BUG)))
     finally:
-        beating.cancel()
+        if beating is not None:
+            beating.cancel()
 
 
 Made = tuple[Coroutine[Any, Any, None], Callable[[], dict[str, float]]]

@@ -185,8 +185,13 @@ def test_services_that_do_not_start_are_named():
 
 
 def test_a_service_that_cannot_go_on_ends_the_run_with_its_reason_and_code():
+    end = finished(Run()(ServiceFailed("records-manager", "the disk is full", ExitCode.INFRASTRUCTURE)))
+    assert (end.exit_code, end.reason) == (ExitCode.INFRASTRUCTURE, "records-manager: the disk is full")
+
+
+def test_a_fault_in_what_was_asked_for_is_told_without_the_service_that_found_it():
     end = finished(Run()(ServiceFailed("dataset-manager", "line 3 is no JSON", ExitCode.USAGE)))
-    assert (end.exit_code, end.reason) == (ExitCode.USAGE, "dataset-manager: line 3 is no JSON")
+    assert (end.exit_code, end.reason) == (ExitCode.USAGE, "line 3 is no JSON")
 
 
 def test_one_ctrl_c_drains_with_the_grace_period_and_reports():
