@@ -210,8 +210,8 @@ def _dispatch_lag(view: RunView, metrics: Mapping[str, MetricResult]) -> Iterato
 
 def _rearm_delay(view: RunView) -> Iterator[Reason]:
     t = view.totals
-    if t.due_count or not t.rearmed_count:
-        return
+    if t.due_count or not t.rearmed_count or not t.busy_ns:
+        return  # Without a request that was ever in flight there is no share of time to speak of.
     share = t.rearm_delay_ns / max(1, t.rearm_delay_ns + t.busy_ns)
     if share <= LOAD_DEGRADED_FRACTION:
         return

@@ -255,9 +255,10 @@ class RunLifecycle:
 
     def _end(self, exported: ResultsExported) -> list[Tell]:
         code, reason = self._exit_code, self._reason
-        if code is ExitCode.DONE and exported.completed_count == 0:
+        if exported.completed_count == 0 and code is not ExitCode.INTERRUPTED:
             code = ExitCode.BENCHMARK_FAILED
-            reason = "no request succeeded" + (f": {exported.first_error}" if exported.first_error else "")
+            because = f": {exported.first_error}" if exported.first_error else ""
+            reason = f"no request succeeded{because}" + (f" ({reason})" if reason else "")
         return self._over(code, reason, exported.artifact_dir, exported.summary_path)
 
     def _over(self, code: ExitCode, reason: str, artifact_dir: str = "", summary_path: str = "") -> list[Tell]:
@@ -296,8 +297,7 @@ class RunLifecycle:
             return []
         if not all(kind in HOPELESS_KINDS or kind in HOPELESS_STATUSES for kind in progress.errors):
             return []
-        kinds = ", ".join(f"{kind} ({count})" for kind, count in sorted(progress.errors.items()))
-        return self._abort(f"none of the first {progress.failed_count} requests succeeded: {kinds}", now_ns)
+        return self._abort(f"given up after {progress.failed_count} failures that time does not mend", now_ns)
 
     def _lose(self, lost: ServiceLost, now_ns: int) -> list[Tell]:
         kind = self._alive.pop(lost.service_id, None)

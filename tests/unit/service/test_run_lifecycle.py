@@ -323,7 +323,7 @@ def test_failures_that_time_does_not_mend_end_the_load_early():
     run.up_to_running()
     stop = told(run(progress(0, 12, {"connect_refused": 12})), StopPhase)["timing-manager"]
     assert isinstance(stop, StopPhase)
-    assert "connect_refused (12)" in stop.reason
+    assert "given up after 12 failures" in stop.reason
 
 
 @pytest.mark.parametrize(
