@@ -67,15 +67,19 @@ def test_the_artifacts_have_the_promised_names_and_shapes(aiperf, url):
     run = aiperf.run_small(url, "--streaming", "--concurrency", "2", "--request-count", "20", "--export-level", "raw")
     summary = all_succeeded(run, 20)
     names = sorted(str(path.relative_to(run.folder)) for path in run.folder.rglob("*") if path.is_file())
-    assert names == sorted(summary["artifacts"]) == [
-        "inputs.json",
-        "logs/aiperf.log",
-        "profile_export.jsonl",
-        "profile_export_aiperf.csv",
-        "profile_export_aiperf.json",
-        "profile_export_console.txt",
-        "profile_export_raw.jsonl",
-    ]
+    assert (
+        names
+        == sorted(summary["artifacts"])
+        == [
+            "inputs.json",
+            "logs/aiperf.log",
+            "profile_export.jsonl",
+            "profile_export_aiperf.csv",
+            "profile_export_aiperf.json",
+            "profile_export_console.txt",
+            "profile_export_raw.jsonl",
+        ]
+    )
     keys = {"schema_version", "aiperf_version", "benchmark_id", "input_config", "run_info", "start_time", "end_time"}
     assert keys <= summary.keys()
     statistics = "avg min max std count sum p1 p5 p10 p25 p50 p75 p90 p95 p99".split()
@@ -234,7 +238,7 @@ def test_https_with_an_unknown_authority_is_refused_with_the_remedy(aiperf, tls)
     run = aiperf.run_small(tls[0], "--concurrency", "2", "--duration", "60")
     assert run.exit_code == 1
     assert re.search(r"^aiperf: error: .*tls", run.stderr, re.MULTILINE)
-    assert run.errors().keys() == {("tls", 0)}
+    assert run.errors().keys() == {("tls", None)}
     assert "--ca-file" in run.summary["error_summary"][0]["message"]
 
 
@@ -268,14 +272,12 @@ def test_an_exported_summary_runs_the_same_benchmark_again(aiperf, url):
     flags = ("--streaming", "--request-rate", "300", "--request-count", "20", "--isl-stddev", "3", "--random-seed", "7")
     first = aiperf.run_small(url, *flags)
     all_succeeded(first, 20)
-    again = aiperf.run("-f", str(first.folder / "profile_export_aiperf.json"), env={"AIPERF_ARTIFACT_DIR": ""})
-    del again  # its artifacts went where the first run's did
     second = aiperf.run("-f", str(first.folder / "profile_export_aiperf.json"))
     all_succeeded(second, 20)
 
     def stream(run):
         lines = sorted(run.lines, key=lambda line: line["metadata"]["session_num"])
-        first_ns = lines[0]["metadata"]["due_ns"]
+        first_ns = min(line["metadata"]["due_ns"] for line in lines)
         return [(line["metadata"]["conversation_id"], line["metadata"]["due_ns"] - first_ns) for line in lines]
 
     assert stream(first) == stream(second)

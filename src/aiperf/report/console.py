@@ -55,7 +55,9 @@ def print_summary(summary_path: Path, file: TextIO) -> None:
         file.write(_ascii(console_text(summary, 80, summary_path.parent)))
         return
     console = _console(file=file)
-    console.print(render(summary, console.width, summary_path.parent))
+    with console.capture() as text:  # written by us: rich itself leaves the process when nobody reads on
+        console.print(render(summary, console.width, summary_path.parent))
+    file.write(text.get())
 
 
 def write_console(path: Path, summary: Summary) -> None:
