@@ -21,7 +21,19 @@ SERVER = [
     "--tokens",
     "60",
 ]
-BENCHMARK = ["--model", "demo-model", "--streaming", "--concurrency", "24", "--request-count", "240", "--osl", "60"]
+BENCHMARK = [
+    "--model",
+    "demo-model",
+    "--streaming",
+    "--concurrency",
+    "24",
+    "--request-count",
+    "240",
+    "--osl",
+    "60",
+    "--tokenizer",
+    "builtin",
+]
 
 
 def main() -> int:
