@@ -5,6 +5,7 @@ Owns: the table of commands, the outermost handlers, the exit code. Does not own
 Each command is imported when it is asked for: `aiperf --help` answers at once, without numpy, pydantic or ZeroMQ.
 """
 
+import contextlib
 import io
 import os
 import select
@@ -58,20 +59,26 @@ COMMANDS = {
 
 def main(argv: Sequence[str] | None = None) -> int:
     """The exit code of the command, after whatever went wrong was told on stderr."""
+    _open_what_is_closed()
     _never_fail_on_a_letter()
     try:
         code = _dispatch(sys.argv[1:] if argv is None else argv)
         sys.stdout.flush()
     except AIPerfError as error:
-        print(error_text(error), file=sys.stderr)
+        _tell(error_text(error))
         return error.exit_code
     except KeyboardInterrupt:
-        print("aiperf: interrupted", file=sys.stderr)
+        _tell("aiperf: interrupted")
         return ExitCode.INTERRUPTED
     except BrokenPipeError:
         if not _stdout_has_no_reader():
             return _tell_bug()
         return ExitCode.OUTPUT_CLOSED
+    except OSError as error:
+        if not _stdout_takes_nothing():
+            return _tell_bug()
+        _tell(f"aiperf: error: the output cannot be written: {error.strerror}")
+        return ExitCode.INFRASTRUCTURE
     except Exception:  # noqa: BLE001 - the outermost edge: whatever comes here is a bug, and is told as one
         return _tell_bug()
     return code
@@ -129,12 +136,15 @@ def error_text(error: AIPerfError) -> str:
     return f"aiperf: error: {len(error.problems)} problems\n  {problems}"
 
 
+def _tell(text: str) -> None:
+    with contextlib.suppress(OSError):  # a terminal that is gone: there is nobody to tell, and nothing to be done
+        print(text, file=sys.stderr, flush=True)
+
+
 def _tell_bug() -> int:
-    traceback.print_exc()
-    print(
-        f"aiperf: this is a bug in aiperf {__version__}, not a fault of yours. Please report it to the project, with "
-        "the lines above and the command.",
-        file=sys.stderr,
+    _tell(
+        f"{traceback.format_exc()}aiperf: this is a bug in aiperf {__version__}, not a fault of yours. Please report "
+        "it to the project, with the lines above and the command."
     )
     return ExitCode.BUG
 
@@ -149,9 +159,38 @@ def _stdout_has_no_reader() -> bool:
     poll.register(descriptor, 0)  # errors and hang-ups are told unasked
     if not poll.poll(0):
         return False
-    # Else the interpreter would try once more while it exits, and complain. Source: Python's note on SIGPIPE.
-    os.dup2(os.open(os.devnull, os.O_WRONLY), descriptor)
+    _throw_away_stdout()
     return True
+
+
+def _stdout_takes_nothing() -> bool:
+    """Whether what is left to print cannot be written (a full disk, a terminal that is gone). Then it is thrown away."""
+    try:
+        sys.stdout.write("\n")  # what failed before may not be in the buffer any more
+        sys.stdout.flush()
+    except OSError:
+        _throw_away_stdout()
+        return True
+    return False
+
+
+def _throw_away_stdout() -> None:
+    # Else the interpreter would try once more while it exits, and complain. Source: Python's note on SIGPIPE.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _open_what_is_closed() -> None:
+    """Points standard streams that the caller closed (`>&-`) to nowhere.
+
+    Python has no object for such a stream, and the next file or socket would get its descriptor, and what is printed.
+    """
+    for descriptor, name in ((0, "stdin"), (1, "stdout"), (2, "stderr")):
+        if getattr(sys, name) is None:
+            nowhere = os.open(os.devnull, os.O_RDWR)
+            if nowhere != descriptor:
+                os.dup2(nowhere, descriptor)
+                os.close(nowhere)
+            setattr(sys, name, os.fdopen(descriptor, "w" if descriptor else "r", encoding="utf-8"))
 
 
 def _never_fail_on_a_letter() -> None:
