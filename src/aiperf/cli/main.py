@@ -164,7 +164,7 @@ def _stdout_has_no_reader() -> bool:
 
 
 def _stdout_takes_nothing() -> bool:
-    """Whether what is left to print cannot be written (a full disk, a terminal that is gone). Then it is thrown away."""
+    """Whether what is left to print cannot be written (a full disk, a lost terminal). If so, it is thrown away."""
     try:
         sys.stdout.write("\n")  # what failed before may not be in the buffer any more
         sys.stdout.flush()
