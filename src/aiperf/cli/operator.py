@@ -13,7 +13,7 @@ from aiperf.errors import BenchmarkError, ExitCode
 from aiperf.service.layout import Layout
 from aiperf.ui.live import View
 from aiperf.wire.bus import CONTROLLER, OPERATOR, Seat
-from aiperf.wire.messages import HostLost, OperatorJoined, Progress, RunFinished, StopRun
+from aiperf.wire.messages import HostLost, Notice, OperatorJoined, Progress, RunFinished, StopRun
 from aiperf.wire.ports import Pattern
 from aiperf.wire.zmq_wire import ZmqWire
 
@@ -70,6 +70,8 @@ class Operator:
                 case Progress():
                     self._last_progress = message
                     self._view.show(message)
+                case Notice():
+                    self._view.notice(message.text)
                 case RunFinished():
                     if not self._finished.done():
                         self._finished.set_result(message)

@@ -22,6 +22,7 @@ class RequestHead:
         api_key: str | None,
         streaming: bool,
         keep_alive: bool,
+        method: str = "POST",
     ) -> None:
         lines = {
             "Host": host,
@@ -36,7 +37,7 @@ class RequestHead:
         # A header of the user's replaces ours of the same name, whatever its case.
         given = {name.lower() for name in headers}
         merged = {name: value for name, value in lines.items() if name.lower() not in given} | dict(headers)
-        text = f"POST {path} HTTP/1.1\r\n" + "".join(f"{name}: {value}\r\n" for name, value in merged.items())
+        text = f"{method} {path} HTTP/1.1\r\n" + "".join(f"{name}: {value}\r\n" for name, value in merged.items())
         self._prefix = text.encode("latin-1", "replace").replace(b"%", b"%%") + (
             b"X-Request-ID: %s\r\nX-Correlation-ID: %s\r\nContent-Length: %d\r\n\r\n"
         )

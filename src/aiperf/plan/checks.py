@@ -234,6 +234,13 @@ def authorization_is_said_once(plan: Plan, origins: Origins) -> Iterator[Problem
         yield Problem(what, origins.get("headers", DEFAULT), "Leave out one of both.")
 
 
+def model_is_waited_for(plan: Plan, origins: Origins) -> Iterator[Problem]:
+    """How to wait for the model is only said where it is waited for."""
+    if is_given(origins, "wait_for_model_mode") and not plan.endpoint.wait_for_model_timeout_s:
+        what = "has no effect: the model is not waited for"
+        yield Problem(what, origins["wait_for_model_mode"], "Add --wait-for-model-timeout SECONDS.")
+
+
 def tokenizer_has_its_revision(plan: Plan, origins: Origins) -> Iterator[Problem]:
     if plan.tokenizer.tokenizer == "builtin" and is_given(origins, "tokenizer_revision"):
         hint = "Leave it out, or name a tokenizer of the hub by --tokenizer."
@@ -276,6 +283,7 @@ CHECKS: tuple[Check, ...] = (
     Check(tls_has_one_rule, frozenset({"insecure", "ca_file"})),
     Check(ca_file_holds_certificates, frozenset({"ca_file"})),
     Check(authorization_is_said_once, frozenset({"api_key", "headers"})),
+    Check(model_is_waited_for, frozenset({"wait_for_model_mode", "wait_for_model_timeout_s"})),
     Check(tokenizer_has_its_revision, frozenset({"tokenizer", "tokenizer_revision"})),
     Check(artifacts_can_be_written, frozenset({"artifact_dir"})),
 )

@@ -135,6 +135,14 @@ class EndpointPlan(Section):
         Literal["pooled", "never"],
         option("Keep connections open between requests, or open one for each.", "--connection-reuse-strategy"),
     ] = "pooled"
+    wait_for_model_timeout_s: Annotated[
+        NonNegativeFloat,
+        option("Before the load, wait so long for the model to answer; 0: do not wait.", "--wait-for-model-timeout"),
+    ] = 0
+    wait_for_model_mode: Annotated[
+        Literal["inference", "models", "both"],
+        option("What must answer: a real request, GET /v1/models, or both.", "--wait-for-model-mode"),
+    ] = "inference"
     ca_file: Annotated[
         Path | None,
         option("PEM file of the certificate authorities to trust instead of the system's.", "--ca-file"),

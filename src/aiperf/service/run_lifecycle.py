@@ -35,6 +35,7 @@ from aiperf.wire.messages import (
     FlushRecords,
     HostLost,
     Message,
+    Notice,
     PhaseFinished,
     Progress,
     RecordsFinished,
@@ -83,13 +84,24 @@ class State(Enum):
 class RunLifecycle:
     """One run. `handle` takes what happened and returns what is to be sent; `state` is for the reader."""
 
-    def __init__(self, layout: Layout, phases: Sequence[PhasePlan], *, operator: str, started_ns: int) -> None:
+    def __init__(
+        self,
+        layout: Layout,
+        phases: Sequence[PhasePlan],
+        *,
+        operator: str,
+        started_ns: int,
+        model_wait_ns: int = 0,
+    ) -> None:
+        """`model_wait_ns`: how much longer than others a worker may take to be ready, since it waits for the model."""
         self.state = State.GATHERING
         self.notices: list[str] = []
         self._layout = layout
         self._phases = list(phases)
         self._operator = operator
-        self._deadline_ns = started_ns + STARTUP_LIMIT_NS
+        self._startup_limit_ns = STARTUP_LIMIT_NS
+        self._model_wait_ns = model_wait_ns
+        self._started_ns = started_ns
         self._alive = {seat.service_id: seat.service_type for seat in layout.services()}
         self._registered: set[str] = {ServiceType.SYSTEM_CONTROLLER}
         self._awaited: set[str] = set()
@@ -121,9 +133,14 @@ class RunLifecycle:
             case ServiceReady():
                 self._awaited.discard(message.service_id)
                 return self._run_when_ready(now_ns)
+            case Notice():
+                if message.lasting:
+                    self.notices.append(message.text)
+                return [Tell(self._operator, message)]
             case ServiceFailed():
-                # What the user asked for is the user's matter, whichever service found the fault in it.
-                found_by = "" if message.exit_code == ExitCode.USAGE else f"{message.service_id}: "
+                # A fault of what the user asked for, or of the endpoint, is the same whichever service found it.
+                is_ours = message.exit_code not in (ExitCode.USAGE, ExitCode.BENCHMARK_FAILED)
+                found_by = f"{message.service_id}: " if is_ours else ""
                 return self._fail(ExitCode(message.exit_code), found_by + message.reason)
             case HostLost():
                 seats = [
@@ -160,9 +177,9 @@ class RunLifecycle:
 
     def tick(self, now_ns: int) -> list[Tell]:
         """What time alone brings: the end of patience with services that do not start."""
-        if self.state in (State.GATHERING, State.PREPARING) and now_ns >= self._deadline_ns:
+        if self.state in (State.GATHERING, State.PREPARING) and now_ns >= self._started_ns + self._startup_limit_ns:
             missing = sorted(self._awaited or (self._alive.keys() - self._registered)) or ["dataset-manager"]
-            seconds = STARTUP_LIMIT_NS // NS_PER_S
+            seconds = self._startup_limit_ns // NS_PER_S
             return self._fail(ExitCode.INFRASTRUCTURE, f"not ready after {seconds} s: {', '.join(missing)}")
         return []
 
@@ -172,6 +189,7 @@ class RunLifecycle:
         if self.state is not State.GATHERING or self._dataset is None or self._alive.keys() - self._registered:
             return []
         self.state = State.PREPARING
+        self._startup_limit_ns += self._model_wait_ns
         configure = Configure(
             dataset_path=self._dataset.path,
             workers=self._ids(ServiceType.WORKER),

@@ -10,8 +10,8 @@ import msgspec
 
 from aiperf.clock import Clock
 from aiperf.service.run_lifecycle import RunLifecycle, State, Tell
-from aiperf.wire.bus import OPERATOR, Hub
-from aiperf.wire.messages import Progress
+from aiperf.wire.bus import CONTROLLER, OPERATOR, Hub
+from aiperf.wire.messages import Heartbeat, Progress
 
 log = logging.getLogger(__name__)
 
@@ -56,7 +56,10 @@ class SystemController:
     async def _tick(self) -> None:
         while self._lifecycle.state is not State.OVER:
             await asyncio.sleep(TICK_S)
-            self._perform(self._lifecycle.tick(self._clock.now_ns()))
+            now_ns = self._clock.now_ns()
+            # The operator's sign of life: before the load there may be nothing to report for minutes.
+            self._hub.send(Heartbeat(CONTROLLER, now_ns), OPERATOR)
+            self._perform(self._lifecycle.tick(now_ns))
 
     def _perform(self, tells: list[Tell]) -> None:
         for tell in tells:

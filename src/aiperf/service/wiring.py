@@ -31,6 +31,8 @@ from aiperf.schedule.phases import phases
 from aiperf.service.dataset_manager import DatasetManager
 from aiperf.service.layout import Host, Layout, ServiceSeat, ServiceType
 from aiperf.service.membership import keep_in_touch, register
+from aiperf.service.model_probe import ModelProbe
+from aiperf.service.model_wait import MODELS_PATH, Topic
 from aiperf.service.record_processor import RecordProcessor
 from aiperf.service.records_manager import RecordsManager
 from aiperf.service.run_lifecycle import RunLifecycle
@@ -40,6 +42,7 @@ from aiperf.service.system_controller import SystemController
 from aiperf.service.timing_manager import TimingManager
 from aiperf.service.worker import Client, Timer, Worker
 from aiperf.service.worker_manager import WorkerManager
+from aiperf.units import ns_from_s
 from aiperf.wire.bus import OPERATOR, Hub, Seat
 from aiperf.wire.messages import Configure, ServiceFailed
 from aiperf.wire.ports import Pattern, Port, Wire
@@ -109,7 +112,13 @@ def _system_controller(around: Surroundings) -> SystemController:
     schedule = phases(around.plan, around.layout.random_seed)
     return SystemController(
         hub=Hub(around.bind("control", Pattern.DIALOGUE)),
-        lifecycle=RunLifecycle(around.layout, schedule, operator=OPERATOR, started_ns=clock.now_ns()),
+        lifecycle=RunLifecycle(
+            around.layout,
+            schedule,
+            operator=OPERATOR,
+            started_ns=clock.now_ns(),
+            model_wait_ns=ns_from_s(around.plan.endpoint.wait_for_model_timeout_s),
+        ),
         clock=clock,
     )
 
@@ -203,10 +212,7 @@ def _token_policy(plan: Plan) -> TokenPolicy:
 def _worker(service: ServiceSeat, seat: Seat, around: Surroundings) -> Made:
     plan, layout = around.plan, around.layout
     endpoint = plan.endpoint
-    path = endpoint.endpoint_path or DIALECTS[endpoint.endpoint_type].path
-    targets = [
-        Target.from_url(url, path, ca_file=endpoint.ca_file, insecure=endpoint.insecure) for url in endpoint.urls
-    ]
+    targets = _targets(plan)
 
     def make_client(sink: Sink) -> Client:
         assert isinstance(around.clock, RunClock)
@@ -223,23 +229,17 @@ def _worker(service: ServiceSeat, seat: Seat, around: Surroundings) -> Made:
         assert isinstance(around.clock, RunClock)
         return DueTimer(asyncio.get_running_loop(), around.clock, callback)
 
-    def head(target: Target) -> RequestHead:
-        return RequestHead(
-            path=target.path,
-            host=target.host_header,
-            headers=endpoint.headers,
-            api_key=endpoint.api_key.get_secret_value() if endpoint.api_key else None,
-            streaming=endpoint.streaming,
-            keep_alive=endpoint.connection_reuse != "never",
-        )
-
+    index = [other.service_id for other in layout.services(ServiceType.WORKER)].index(service.service_id)
+    probe = None
+    if index == 0 and endpoint.wait_for_model_timeout_s:
+        probe = _model_probe(seat, around, around.make_client or make_client)
     worker = Worker(
         seat=seat,
-        index=[other.service_id for other in layout.services(ServiceType.WORKER)].index(service.service_id),
+        index=index,
         run_id=layout.run_id,
         seed=layout.random_seed,
         sampling=plan.input.sampling or "sequential",
-        heads=[head(target) for target in targets],
+        heads=[_head(plan, target) for target in targets],
         credits=around.connect("credits", Pattern.DIALOGUE, service.service_id),
         connect_records=records_channel(
             around.wire, lambda channel: layout.address(channel, around.host.host_id), service.service_id
@@ -249,8 +249,54 @@ def _worker(service: ServiceSeat, seat: Seat, around: Surroundings) -> Made:
         make_client=around.make_client or make_client,
         make_timer=around.make_timer or make_timer,
         data_dir=Path(layout.data_dir),
+        wait_for_model=probe.until_model_answers if probe else None,
     )
     return worker.run(), worker.health
+
+
+def _targets(plan: Plan) -> list[Target]:
+    """Where inference requests go, by URL."""
+    endpoint, path = plan.endpoint, _inference_path(plan)
+    return [Target.from_url(url, path, ca_file=endpoint.ca_file, insecure=endpoint.insecure) for url in endpoint.urls]
+
+
+def _inference_path(plan: Plan) -> str:
+    return plan.endpoint.endpoint_path or DIALECTS[plan.endpoint.endpoint_type].path
+
+
+def _head(plan: Plan, target: Target, method: str = "POST") -> RequestHead:
+    endpoint = plan.endpoint
+    return RequestHead(
+        path=target.path,
+        host=target.host_header,
+        headers=endpoint.headers,
+        api_key=endpoint.api_key.get_secret_value() if endpoint.api_key else None,
+        streaming=endpoint.streaming and method == "POST",
+        keep_alive=endpoint.connection_reuse != "never",
+        method=method,
+    )
+
+
+def _model_probe(seat: Seat, around: Surroundings, make_client: MakeClient) -> ModelProbe:
+    plan, endpoint = around.plan, around.plan.endpoint
+    # A URL may be given with the path of its dialect; the list of models stands beside that.
+    bases = [url.removesuffix(_inference_path(plan)) for url in endpoint.urls]
+    return ModelProbe(
+        seat=seat,
+        clock=around.clock,
+        run_id=around.layout.run_id,
+        mode=endpoint.wait_for_model_mode,
+        timeout_s=endpoint.wait_for_model_timeout_s,
+        urls=endpoint.urls,
+        models=endpoint.models,
+        heads={
+            Topic.INFERENCE: [_head(plan, target) for target in _targets(plan)],
+            Topic.MODELS: [_head(plan, Target.from_url(base, MODELS_PATH), "GET") for base in bases],
+        },
+        dialect=DIALECTS[endpoint.endpoint_type],
+        streaming=endpoint.streaming,
+        make_client=make_client,
+    )
 
 
 _MAKERS: dict[ServiceType, Callable[[ServiceSeat, Seat, Surroundings], Made]] = {

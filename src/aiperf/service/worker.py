@@ -11,7 +11,7 @@ import asyncio
 import logging
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -92,7 +92,8 @@ class _Phase:
 class Worker:
     """One worker. `run()` returns when it is told to exit.
 
-    `make_client` gets the sink; `make_timer` the callback.
+    `make_client` gets the sink; `make_timer` the callback. `wait_for_model` gets the body of a request; the worker is
+    not ready before it returns.
     """
 
     def __init__(
@@ -111,6 +112,7 @@ class Worker:
         make_client: Callable[[Sink], Client],
         make_timer: Callable[[Callable[[], None]], Timer],
         data_dir: Path,
+        wait_for_model: Callable[[bytes], Awaitable[None]] | None = None,
     ) -> None:
         self._seat = seat
         self._index = index
@@ -125,6 +127,8 @@ class Worker:
         self._outlet = SliceOutlet(index, seat.name, connect_records, data_dir)
         self._client = make_client(self)
         self._timer = make_timer(self._pump)
+        self._wait_for_model = wait_for_model
+        self._configured = asyncio.Event()
         self._handle = 0
         self._freed_ns: deque[int] = deque()
         self._phase: _Phase | None = None
@@ -140,7 +144,7 @@ class Worker:
         self._loop = asyncio.get_running_loop()
         self._client.attach(self._loop)
         try:
-            await run_together(self._take_orders(), self._take_credits(), self._flush_slices())
+            await run_together(self._take_orders(), self._take_credits(), self._get_ready())
         finally:
             self._timer.close()
             self._client.close()
@@ -170,7 +174,15 @@ class Worker:
         self._sampler = Sampler(self._sampling, len(self._store), self._seed)
         self._outlet.configure(configure.record_processors)
         self._credits.send([encode(WorkerJoined(self._seat.name, self._slots_max))])
+        self._configured.set()
+
+    async def _get_ready(self) -> None:
+        """Says that the worker is ready when it is, and then sees to its slices. Orders are heard meanwhile."""
+        await self._configured.wait()
+        if self._wait_for_model is not None:
+            await self._wait_for_model(self._store.body(0))
         self._seat.send(ServiceReady(self._seat.name))
+        await self._flush_slices()
 
     async def _hand_over_everything(self) -> None:
         await self._outlet.drain(self._clock.now_ns)

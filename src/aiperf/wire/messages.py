@@ -33,6 +33,14 @@ class ServiceReady(Message):
     service_id: str
 
 
+class Notice(Message):
+    """Something the user should read; from any service to the operator by way of the controller."""
+
+    text: str
+    lasting: bool = False
+    """It belongs into the results, too."""
+
+
 class ServiceFailed(Message):
     """The service cannot go on; `reason` is for the user."""
 
@@ -319,7 +327,7 @@ class CreditReturns(Message):
 
 
 AnyMessage = (
-    Registered | ServiceReady | ServiceFailed | Heartbeat | ServiceLost | HostLost | DatasetReady | Configure
+    Registered | ServiceReady | Notice | ServiceFailed | Heartbeat | ServiceLost | HostLost | DatasetReady | Configure
     | StartPhase | PhaseFinished | StopPhase | FlushRecords | RecordsFlushed | FinishRecords | RecordsFinished
     | ExportResults | ResultsExported | Exit | OperatorJoined | StopRun | RunFinished | Progress | LoadStatus
     | WorkerJoined | PreparePhase | CreditBatch | SetSlots | EndCredits | CutPhase | CreditReturns
