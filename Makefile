@@ -32,11 +32,11 @@ check: $(DEV_STAMP)  ## style, types, layers, generated pages
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/python -m aiperf.plan.reference --check
+	$(BIN)/python -m aiperf.plan.reference --check docs/flags.md docs/plan.schema.json
 	$(BIN)/python -m aiperf.metrics.reference docs/metrics.md --check
 
 docs: $(DEV_STAMP)  ## writes the generated pages anew
-	$(BIN)/python -m aiperf.plan.reference
+	$(BIN)/python -m aiperf.plan.reference docs/flags.md docs/plan.schema.json
 	$(BIN)/python -m aiperf.metrics.reference docs/metrics.md
 
 format: $(DEV_STAMP)
