@@ -13,7 +13,7 @@ from aiperf.endpoint.exchange import BodyKind, ErrorKind, Exchange, Outcome, Sin
 from aiperf.plan.plan import EndpointPlan, InputPlan, LoadPlan, Plan, ServicesPlan, TokenizerPlan, WarmupPlan
 from aiperf.units import NS_PER_MS, NS_PER_S
 from aiperf.wire.bus import Seat
-from aiperf.wire.messages import AnyMessage, Progress, RunFinished
+from aiperf.wire.messages import AnyMessage, Notice, Progress, RunFinished
 
 EPOCH_NS = 1_700_000_000 * NS_PER_S
 
@@ -48,6 +48,8 @@ class FormulaServer:
     def __init__(self) -> None:
         self.latency_ms: Callable[[int], float] = lambda n: 100
         self.fails: Callable[[int], bool] = lambda n: False
+        self.models = ["m"]
+        """Those it lists."""
         self.sent: list[Exchange] = []
         self.in_flight = 0
         self.in_flight_max = 0
@@ -88,6 +90,8 @@ class FormulaClient:
         usage = {"prompt_tokens": 4, "completion_tokens": 2, "total_tokens": 6}
         choice = {"index": 0, "message": {"content": "hello there"}, "finish_reason": "stop"}
         body = {"error": {"message": "busy"}} if fails else {"choices": [choice], "usage": usage}
+        if not fails and exchange.head.startswith(b"GET /v1/models "):
+            body = {"object": "list", "data": [{"id": name} for name in self._server.models]}
         self._sink.on_read(exchange, now_ns, exchange.sent_ns, json.dumps(body).encode())
         exchange.first_byte_ns = now_ns
         self._end(exchange)
@@ -104,8 +108,7 @@ class FormulaClient:
             self._end(exchange)
 
     def close(self) -> None:
-        for handle in self._in_flight.values():
-            handle.cancel()
+        self.cancel_all(Outcome.CANCELLED)
 
     def observations(self) -> dict[str, float]:
         return {"kernel_stamped_read_count": 1}
@@ -118,7 +121,9 @@ class Benchmark:
         self.folder = folder
         self.server = FormulaServer()
         self.progress: list[Progress] = []
+        self.notices: list[str] = []
         self.on_progress: Callable[[Progress, Seat], None] = lambda progress, seat: None
+        self.on_notice: Callable[[Notice, Seat], None] = lambda notice, seat: None
 
     async def run(
         self,
@@ -127,10 +132,11 @@ class Benchmark:
         processors: int | None = None,
         seed: int = 1,
         warmup: WarmupPlan | None = None,
+        endpoint: EndpointPlan | None = None,
         **load,
     ) -> RunFinished:
         plan = Plan(
-            endpoint=EndpointPlan(models=("m",)),
+            endpoint=endpoint or EndpointPlan(models=("m",)),
             tokenizer=TokenizerPlan(),
             input=InputPlan(isl_mean_tokens=4, entries_count=10),
             load=LoadPlan(**load),
@@ -153,6 +159,9 @@ class Benchmark:
         if isinstance(message, Progress):
             self.progress.append(message)
             self.on_progress(message, seat)
+        if isinstance(message, Notice):
+            self.notices.append(message.text)
+            self.on_notice(message, seat)
 
     @property
     def summary(self) -> dict:

@@ -60,7 +60,11 @@ class RecordProcessor:
         self._finished = False
 
     async def run(self) -> None:
-        await run_together(self._take_orders(), self._process_slices(), self._send_batches())
+        try:
+            await run_together(self._take_orders(), self._process_slices(), self._send_batches())
+        finally:
+            if self._configured.is_set():
+                self._shards.close()  # Still open if the run ended before its time.
 
     async def _take_orders(self) -> None:
         while True:

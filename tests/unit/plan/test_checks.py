@@ -50,6 +50,7 @@ def test_a_plan_of_defaults_is_fine() -> None:
         ({"osl_stddev_tokens": 2}, "--osl-stddev", "without a mean"),
         ({"tokenizer": "builtin", "tokenizer_revision": "main"}, "--tokenizer-revision", "no revisions"),
         ({"api_key": "k", "headers": {"authorization": "x"}}, "--header", "and so does --api-key"),
+        ({"wait_for_model_mode": "both"}, "--wait-for-model-mode", "the model is not waited for"),
         ({"goodput": "request_latency:x"}, "--goodput", "no number above 0"),
         ({"goodput": "request_latency:1 request_latency:2"}, "--goodput", "given twice"),
         ({"goodput": "time_to_first_token:1"}, "--goodput", "only known of streamed responses"),
@@ -79,6 +80,8 @@ def test_a_contradiction_is_told_where_it_was_written(values: dict[str, Any], or
         {"tokenizer": "org/name", "tokenizer_revision": "v1"},
         {"goodput": "time_to_first_token:1 effective_latency:2", "streaming": True, "request_rate": 1},
         {"api_key": "k", "headers": {"X-Other": "x"}},
+        {"wait_for_model_timeout_s": 0.5, "wait_for_model_mode": "models"},
+        {"wait_for_model_timeout_s": 30},
     ],
 )
 def test_what_goes_together_is_fine(values: dict[str, Any]) -> None:

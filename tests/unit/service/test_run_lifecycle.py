@@ -20,6 +20,7 @@ from aiperf.wire.messages import (
     FinishRecords,
     FlushRecords,
     HostLost,
+    Notice,
     PhaseFinished,
     Progress,
     RecordsFinished,
@@ -41,13 +42,15 @@ TOLD_TO_CONFIGURE = {"timing-manager", "records-manager", "record-processor-0", 
 class Run:
     """A lifecycle and a hand on its clock."""
 
-    def __init__(self, plan: Plan | None = None, workers: int = 2, processors: int = 1) -> None:
+    def __init__(self, plan: Plan | None = None, workers: int = 2, processors: int = 1, model_wait_ns: int = 0) -> None:
         plan = plan or Plan(endpoint=EndpointPlan(models=("m",)), load=LoadPlan(concurrency=4))
         self.layout = local_layout(
             run_id="r", workers=workers, processors=processors, artifact_dir=Path("/a"), work_dir=Path("/w"), seed=1
         )
         self.now_ns = 0
-        self.lifecycle = RunLifecycle(self.layout, phases(plan, 1), operator="operator", started_ns=0)
+        self.lifecycle = RunLifecycle(
+            self.layout, phases(plan, 1), operator="operator", started_ns=0, model_wait_ns=model_wait_ns
+        )
 
     def __call__(self, message: AnyMessage) -> list[Tell]:
         return self.lifecycle.handle(message, self.now_ns)
@@ -184,6 +187,26 @@ def test_services_that_do_not_start_are_named():
     assert "worker-0" not in end.reason
 
 
+def test_a_wait_for_the_model_gives_workers_more_time_to_be_ready_but_none_to_register():
+    run = Run(model_wait_ns=9)
+    assert finished(run.lifecycle.tick(STARTUP_LIMIT_NS)).exit_code == ExitCode.INFRASTRUCTURE
+    run = Run(model_wait_ns=9)
+    run.register_all()
+    run(DatasetReady("store", 10, "builtin", "builtin"))
+    assert run.lifecycle.tick(STARTUP_LIMIT_NS + 8) == []
+    assert "worker-0" in finished(run.lifecycle.tick(STARTUP_LIMIT_NS + 9)).reason
+
+
+def test_notices_go_to_the_operator_and_lasting_ones_into_the_results():
+    run = Run()
+    passing, lasting = Notice("waiting"), Notice("the model is not listed", lasting=True)
+    assert run(passing) == [Tell("operator", passing)]
+    assert run(lasting) == [Tell("operator", lasting)]
+    export = told(run.up_to_exporting(), ExportResults)["records-manager"]
+    assert isinstance(export, ExportResults)
+    assert export.warnings == ["the model is not listed"]
+
+
 def test_a_service_that_cannot_go_on_ends_the_run_with_its_reason_and_code():
     end = finished(Run()(ServiceFailed("records-manager", "the disk is full", ExitCode.INFRASTRUCTURE)))
     assert (end.exit_code, end.reason) == (ExitCode.INFRASTRUCTURE, "records-manager: the disk is full")
@@ -192,6 +215,11 @@ def test_a_service_that_cannot_go_on_ends_the_run_with_its_reason_and_code():
 def test_a_fault_in_what_was_asked_for_is_told_without_the_service_that_found_it():
     end = finished(Run()(ServiceFailed("dataset-manager", "line 3 is no JSON", ExitCode.USAGE)))
     assert (end.exit_code, end.reason) == (ExitCode.USAGE, "line 3 is no JSON")
+
+
+def test_a_fault_of_the_endpoint_is_told_without_the_service_that_found_it():
+    end = finished(Run()(ServiceFailed("worker-0", "no answer", ExitCode.BENCHMARK_FAILED)))
+    assert (end.exit_code, end.reason) == (ExitCode.BENCHMARK_FAILED, "no answer")
 
 
 def test_one_ctrl_c_drains_with_the_grace_period_and_reports():
