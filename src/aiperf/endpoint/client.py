@@ -15,11 +15,20 @@ of the last of them. So a client that is late in reading does not make the respo
 part of the bytes came earlier; that is stated as an interval:
 
 - Upper end, `stamp_ns`: the kernel's stamp; without one, the clock after the read.
-- Lower end, `after_ns`: the clock *before* the latest earlier read that emptied the socket. A read that returns less
-  than was asked for has emptied it, so all that a later read brings was received after that instant. A read that fills
-  the buffer proves nothing and leaves the bound where it was. Before the first read, the bound is `sent_ns`.
-- A packet is stamped when it reaches the host and becomes readable when the TCP stack has processed it, later under
-  load. So a stamp may lie before the bound; then the only thing known is that it is later than the previous stamp.
+- Lower end, `after_ns`: the latest instant at which the socket is known to have been empty. There are two witnesses.
+  Its own reads: one that returns less than was asked for has emptied the socket, so the clock *before* it is a bound.
+  And the batches of all others: sockets are watched level-triggered, so a batch that did not name this one found
+  nothing to read in it, and the clock before that batch is a bound too, the later one by far when tokens are rare.
+- A batch is no witness if it was full (`ready_max`: those it had no room for are ready too), if it is the one being
+  read, or if it named the socket; but then the socket was read, and its own read is the later witness. Only a read that
+  fills its buffer leaves bytes from before behind: until they are read, no batch counts (`left_unread`), and the bound
+  stays where it was. A socket opened after the batch is protected by `sent_ns`, the bound before the first read.
+- While nothing happens there are no batches. `drive` makes one now and then as long as requests are in flight. When the
+  process gets no CPU there are none, and the intervals are as wide as the truth.
+- With TLS the same holds for plaintext: what a read decrypts was completed by bytes of that read, none is held back.
+- A packet is stamped when it reaches the host and becomes readable when the TCP stack has processed it, microseconds
+  later, more under load. Batches are dated back by `TOLERANCE_NS` for it. If a stamp lies before the bound all the
+  same, the only thing known is that it is later than the previous stamp.
 
 Hence for every connection `sent_ns ≤ after_ns ≤ stamp_ns ≤ now`, and stamps never decrease (`stamps.placed_ns`).
 
@@ -48,13 +57,14 @@ from aiperf.endpoint import stamps
 from aiperf.endpoint.connection import Connection, Stage
 from aiperf.endpoint.counters import ClientCounters
 from aiperf.endpoint.dialer import Dialer
+from aiperf.endpoint.drive import Drive, glance_interval_ns
 from aiperf.endpoint.exchange import ErrorKind, Exchange, Outcome, Sink
 from aiperf.endpoint.failures import Failure, broken_connection, closed_early, tls_failure
 from aiperf.endpoint.pool import Pool
 from aiperf.endpoint.response import ResponseIntake
 from aiperf.endpoint.selector import WRITABLE, make_selector
 from aiperf.endpoint.settings import ClientSettings
-from aiperf.endpoint.stamps import read_timespec
+from aiperf.endpoint.stamps import TOLERANCE_NS, read_timespec
 from aiperf.endpoint.target import Target
 from aiperf.endpoint.tls import TlsBuffers
 from aiperf.endpoint.wakeup import Wakeup
@@ -66,10 +76,6 @@ if TYPE_CHECKING:
 
 READ_BYTES = 65536
 _OPEN = Stage.OPEN
-TICK_INTERVAL_S = 0.05
-"""How often deadlines are looked at: the granularity of timeouts."""
-POLL_INTERVAL_S = 0.001
-"""How often a selector without a descriptor of its own is asked."""
 
 
 class HttpClient:
@@ -86,6 +92,7 @@ class HttpClient:
         self._stamping_socket = stamps.stamping_socket(settings.timestamps)
         self._control_bytes = stamps.CONTROL_BYTES if self._stamping_socket else 0
         self._selector = make_selector(settings.selector)
+        self._ready_max = self._selector.ready_max
         self._descriptor = self._selector.fileno()
         self._pools = [Pool(target) for target in targets]
         self._connections: dict[int, Connection] = {}
@@ -93,11 +100,14 @@ class HttpClient:
         self._in_flight: dict[Exchange, Connection | None] = {}
         self._intake = ResponseIntake(sink, settings, self.counters)
         self._tls_buffers = TlsBuffers()
+        self._quiet_ns = 0
+        """When the latest batch was taken that held all ready sockets and has been read. Others were empty then."""
+        self._latency_ns = 0
+        """From dispatch to end, of the request completed last."""
         self._draining = False
         self._closed = False
         self._to_close: list[socket.socket] = []
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._ticker: asyncio.TimerHandle | None = None
+        self._drive: Drive | None = None
         self._wakeup = Wakeup()
         self._watches: dict[int, Callable[[], None]] = {}
         self._watch(self._wakeup.fileno(), self._wakeup.hush)
@@ -157,23 +167,26 @@ class HttpClient:
 
     def attach(self, loop: "asyncio.AbstractEventLoop") -> None:
         """Lets the loop drive the client from now on: registers all that it needs."""
-        self._loop = loop
-        if self._descriptor >= 0:
-            loop.add_reader(self._descriptor, self.drain)
-        self._on_tick()
+        self._drive = Drive(
+            loop,
+            descriptor=self._descriptor,
+            drain=self.drain,
+            tick=self.tick,
+            now_ns=self._clock.now_ns,
+            glance_due_ns=self._glance_due_ns,
+        )
 
     def detach(self) -> None:
         """Takes the client off its loop. Idempotent."""
-        if self._loop is None or self._ticker is None:
-            return
-        if self._descriptor >= 0:
-            self._loop.remove_reader(self._descriptor)
-        self._ticker.cancel()
-        self._loop = self._ticker = None
+        if self._drive is not None:
+            self._drive.stop()
+            self._drive = None
 
     def submit(self, exchange: Exchange) -> None:
         """Sends the exchange now, on an idle connection or a new one. Trouble becomes the exchange's outcome, later."""
         self._in_flight[exchange] = None
+        if self._drive is not None:
+            self._drive.request_sent()
         idle = self._pools[exchange.url_index].idle
         if idle:
             connection, _ = idle.popitem()
@@ -215,9 +228,10 @@ class HttpClient:
     def drain(self) -> None:
         """Reads one batch of ready sockets, once each, and goes on with connections that are being made."""
         started_ns = monotonic_ns()
+        ready = self._selector.ready()
         self._draining = True
         connections, receive, in_setup = self._connections, self._receive, []
-        for descriptor, mask in self._selector.ready():
+        for descriptor, mask in ready:
             connection = connections.get(descriptor)
             if connection is None:
                 watch = self._watches.get(descriptor)
@@ -230,6 +244,8 @@ class HttpClient:
                     self._send_rest(connection)
                 if mask & ~WRITABLE:
                     receive(connection)
+        if len(ready) < self._ready_max:
+            self._quiet_ns = started_ns + self._anchor_ns - TOLERANCE_NS
         # After the reads: making connections is slow and must not hold up bytes that have arrived.
         for connection, mask in in_setup:
             if connections.get(connection.descriptor) is connection:
@@ -242,7 +258,7 @@ class HttpClient:
         self.counters.drain_max_ns = max(self.counters.drain_max_ns, monotonic_ns() - started_ns)
 
     def tick(self) -> None:
-        """Looks at deadlines; to be called every `TICK_INTERVAL_S`."""
+        """Looks at deadlines; to be called every 50 ms or so."""
         now_ns = self._clock.now_ns()
         late = []
         for exchange in self._in_flight:
@@ -254,6 +270,12 @@ class HttpClient:
             self._fail(exchange, Failure(ErrorKind.TIMEOUT, text))
         self._dialer.expire(now_ns)
         self._dialer.turn()
+
+    def _glance_due_ns(self, now_ns: int) -> int:
+        youngest = next(reversed(self._in_flight), None)
+        if youngest is None:
+            return -1
+        return self._quiet_ns + glance_interval_ns(max(now_ns - youngest.dispatched_ns, self._latency_ns))
 
     # Sending
 
@@ -340,10 +362,16 @@ class HttpClient:
         else:
             stamp_ns = monotonic_ns() + self._anchor_ns
             self.counters.user_stamped_read_count += 1
-        after_ns = connection.empty_ns if connection.empty_ns <= stamp_ns else connection.stamp_ns
-        connection.stamp_ns = stamp_ns
+        after_ns = connection.empty_ns
+        if after_ns < self._quiet_ns and not connection.left_unread:
+            after_ns = self._quiet_ns
         if len(data) < READ_BYTES:
-            connection.empty_ns = called_ns
+            connection.empty_ns, connection.left_unread = called_ns, False
+        else:
+            connection.empty_ns, connection.left_unread = after_ns, True
+        if after_ns > stamp_ns:
+            after_ns = connection.stamp_ns
+        connection.stamp_ns = stamp_ns
         exchange = connection.exchange
         if exchange is not None:
             exchange.received_bytes += len(data)
@@ -395,6 +423,7 @@ class HttpClient:
     def _complete(self, connection: Connection, exchange: Exchange, end_ns: int) -> None:
         """The response is complete by its framing. The connection is free before the sink is told: it may submit."""
         framing = connection.framing
+        self._latency_ns = end_ns - exchange.dispatched_ns
         connection.exchange = None
         connection.served_count += 1
         if self._pooled and framing.keep_alive and connection.unsent is None and connection.send_error is None:
@@ -493,12 +522,3 @@ class HttpClient:
     def _on_clock_set(self) -> None:
         if self._wall_clock is not None and self._wall_clock.was_set() and self._clock.sync():
             self.counters.clock_step_count += 1
-
-    def _on_tick(self) -> None:
-        if self._descriptor < 0:
-            self.drain()
-        self.tick()
-        if self._loop is not None:
-            self._ticker = self._loop.call_later(
-                TICK_INTERVAL_S if self._descriptor >= 0 else POLL_INTERVAL_S, self._on_tick
-            )

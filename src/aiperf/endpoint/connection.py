@@ -35,6 +35,7 @@ class Connection:
         "error_bytes_left",
         "exchange",
         "framing",
+        "left_unread",
         "receive",
         "send_error",
         "served_count",
@@ -67,6 +68,8 @@ class Connection:
         """Arrival of the latest read; the sending of the request before the first one."""
         self.empty_ns = 0
         """A clock reading at which everything that had been received was also read: what comes later arrived later."""
+        self.left_unread = False
+        """The latest read filled its buffer: there may be more, from before any poll since."""
         self.unsent: memoryview | None = None
         """The rest of a request that the socket did not take at once."""
         self.send_error: OSError | None = None

@@ -28,6 +28,8 @@ class Selector(Protocol):
 
     ready: Callable[[], Ready]
     """The descriptors that are ready now; never waits."""
+    ready_max: int
+    """With fewer than so many, `ready()` named all that are."""
 
     def fileno(self) -> int:
         """The descriptor that is readable while `ready()` has something to say; -1 if there is none."""
@@ -42,11 +44,12 @@ class Selector(Protocol):
 class Poll:
     """Works everywhere, costs time in proportion to all watched sockets."""
 
-    __slots__ = ("_poll", "ready")
+    __slots__ = ("_poll", "ready", "ready_max")
 
     def __init__(self) -> None:
         self._poll = select.poll()
         poll = self._poll.poll
+        self.ready_max = sys.maxsize
         self.ready: Callable[[], Ready] = lambda: poll(0)
 
     def fileno(self) -> int:
@@ -70,11 +73,12 @@ if sys.platform == "linux":
     class Epoll:
         """The way of Linux. `remove` is left to the kernel: a closed socket leaves the set by itself."""
 
-        __slots__ = ("_epoll", "ready")
+        __slots__ = ("_epoll", "ready", "ready_max")
 
         def __init__(self) -> None:
             self._epoll = select.epoll()
             poll = self._epoll.poll
+            self.ready_max = BATCH_MAX
             self.ready: Callable[[], Ready] = lambda: poll(0, BATCH_MAX)
 
         def fileno(self) -> int:
@@ -99,10 +103,11 @@ elif sys.platform == "darwin":
     class Kqueue:
         """The way of macOS. `remove` is left to the kernel: a closed socket leaves the set by itself."""
 
-        __slots__ = ("_kqueue", "ready")
+        __slots__ = ("_kqueue", "ready", "ready_max")
 
         def __init__(self) -> None:
             self._kqueue = select.kqueue()
+            self.ready_max = BATCH_MAX
             self.ready: Callable[[], Ready] = self._ready
 
         def fileno(self) -> int:

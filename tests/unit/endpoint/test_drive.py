@@ -1,0 +1,166 @@
+"""When the client looks, tick by tick, on a loop that only keeps its timers."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from aiperf.endpoint.drive import Drive, glance_interval_ns
+from aiperf.units import NS_PER_MS
+
+
+class Loop:
+    """An event loop whose time is moved by hand."""
+
+    def __init__(self) -> None:
+        self.now_ns = 0
+        self.timers: list[list] = []
+        self.readers: dict[int, object] = {}
+
+    def call_later(self, delay_s, callback):
+        timer = [self.now_ns + round(delay_s * 1e9), callback]
+        self.timers.append(timer)
+        return Handle(self.timers, timer)
+
+    def add_reader(self, descriptor, callback):
+        self.readers[descriptor] = callback
+
+    def remove_reader(self, descriptor):
+        del self.readers[descriptor]
+
+    def run(self, until_ns):
+        while self.timers and min(at_ns for at_ns, _ in self.timers) <= until_ns:
+            timer = min(self.timers, key=lambda timer: timer[0])
+            self.timers.remove(timer)
+            self.now_ns = timer[0]
+            timer[1]()
+        self.now_ns = until_ns
+
+
+class Handle:
+    def __init__(self, timers, timer) -> None:
+        self._timers, self._timer = timers, timer
+
+    def cancel(self):
+        if self._timer in self._timers:
+            self._timers.remove(self._timer)
+
+
+class Client:
+    """Looks when it is told to, and asks for the next look so long after."""
+
+    def __init__(self, descriptor: int = 3) -> None:
+        self.loop = Loop()
+        self.in_flight = False
+        self.interval_ns = 8 * NS_PER_MS
+        self.looked_ns: list[int] = [0]
+        self.then = lambda: None
+        """What a look brings about."""
+        self.ticked_ns: list[int] = []
+        self.drive = Drive(
+            self.loop,
+            descriptor=descriptor,
+            drain=self.look,
+            tick=lambda: self.ticked_ns.append(self.loop.now_ns),
+            now_ns=lambda: self.loop.now_ns,
+            glance_due_ns=lambda now_ns: self.looked_ns[-1] + self.interval_ns if self.in_flight else -1,
+        )
+
+    def look(self):
+        self.looked_ns.append(self.loop.now_ns)
+        self.then()
+
+    def send(self):
+        self.in_flight = True
+        self.drive.request_sent()
+
+
+def longest_gap_ns(client):
+    return max(after - before for before, after in zip(client.looked_ns, client.looked_ns[1:], strict=False))
+
+
+def test_quiet_sockets_are_glanced_at_while_requests_are_in_flight():
+    client = Client()
+    client.send()
+    client.loop.run(100 * NS_PER_MS)
+    assert 11 <= len(client.looked_ns) <= 14
+    assert longest_gap_ns(client) <= client.interval_ns + NS_PER_MS
+
+
+def test_nothing_in_flight_costs_no_glance():
+    client = Client()
+    client.loop.run(1000 * NS_PER_MS)
+    assert client.looked_ns == [0]
+    client.send()
+    client.loop.run(1100 * NS_PER_MS)
+    client.in_flight = False
+    client.loop.run(1200 * NS_PER_MS)
+    count = len(client.looked_ns)
+    client.loop.run(2000 * NS_PER_MS)
+    assert len(client.looked_ns) == count > 1
+    assert len(client.loop.timers) == 1  # the tick alone
+
+
+def test_glances_are_taken_up_again():
+    client = Client()
+    client.send()
+    client.in_flight = False
+    client.loop.run(100 * NS_PER_MS)
+    client.send()
+    client.loop.run(200 * NS_PER_MS)
+    assert len(client.looked_ns) > 5
+
+
+def test_busy_client_is_not_glanced_for():
+    client = Client()
+    client.send()
+    for step in range(1, 50):
+        client.loop.run(step * 4 * NS_PER_MS)
+        client.look()
+    assert client.looked_ns == [step * 4 * NS_PER_MS for step in range(50)]
+
+
+def test_many_requests_share_the_glances():
+    client = Client()
+    for _ in range(100):
+        client.send()
+    assert len(client.loop.timers) == 2
+
+
+def test_deadlines_are_looked_at_every_50_ms():
+    client = Client()
+    client.loop.run(1000 * NS_PER_MS)
+    assert len(client.ticked_ns) == 20
+
+
+def test_selector_without_descriptor_is_asked_every_millisecond():
+    client = Client(descriptor=-1)
+    client.send()
+    client.loop.run(100 * NS_PER_MS)
+    assert len(client.looked_ns) == len(client.ticked_ns) + 1 == 101
+    assert not client.loop.readers
+
+
+@pytest.mark.parametrize("descriptor", [3, -1])
+def test_stopped_drive_leaves_nothing_with_the_loop(descriptor):
+    client = Client(descriptor)
+    client.send()
+    client.loop.run(20 * NS_PER_MS)
+    client.drive.stop()
+    assert not client.loop.timers
+    assert not client.loop.readers
+
+
+@pytest.mark.parametrize("descriptor", [3, -1])
+def test_client_may_be_detached_by_what_a_look_brings(descriptor):
+    client = Client(descriptor)
+    client.send()
+    client.then = client.drive.stop
+    client.loop.run(100 * NS_PER_MS)
+    assert not client.loop.timers
+
+
+@given(latency_ns=st.integers(0, 10**13))
+def test_interval_is_three_percent_within_its_bounds(latency_ns):
+    interval_ns = glance_interval_ns(latency_ns)
+    assert NS_PER_MS <= interval_ns <= 8 * NS_PER_MS
+    assert interval_ns <= max(0.032 * latency_ns, NS_PER_MS)
