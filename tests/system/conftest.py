@@ -11,6 +11,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -23,15 +24,6 @@ MARK = "SYSTEM_TEST_RUN"
 
 SMALL = ("-m", "m", "--tokenizer", "builtin", "--isl", "8", "--osl", "4", "--num-prompts", "10")
 """A benchmark that starts at once and needs no network."""
-
-
-def eventually(condition: Callable[[], object], what: str) -> object:
-    """The first true value of the condition. The limit is a guard against hanging, no measure of speed."""
-    deadline = time.monotonic() + HANG_S
-    while not (value := condition()):
-        assert time.monotonic() < deadline, f"still not: {what}"
-        time.sleep(0.02)
-    return value
 
 
 class Run:
@@ -54,6 +46,15 @@ class Run:
 
     # While it runs
 
+    def eventually(self, condition: Callable[[], Any], what: str, *, must_live: bool = True) -> Any:
+        """The first true value of the condition. The limit is a guard against hanging, no measure of speed."""
+        deadline = time.monotonic() + HANG_S
+        while not (value := condition()):
+            assert time.monotonic() < deadline, f"still not: {what}"
+            assert not must_live or self.process.poll() is None, self.process.communicate()
+            time.sleep(0.02)
+        return value
+
     def processes(self) -> list[psutil.Process]:
         """The living processes of the run, the command's own first."""
         found = []
@@ -66,25 +67,22 @@ class Run:
         return sorted(found, key=lambda process: process.pid != self.process.pid)
 
     def host(self, host_id: str) -> psutil.Process:
-        """The process of a host, by the log line in which it tells its pid."""
-        text = eventually(lambda: self._pid_of(host_id), f"{host_id} has said who it is")
-        return psutil.Process(int(str(text)))
-
-    def _pid_of(self, host_id: str) -> str:
-        for line in self.log.splitlines():
-            _, found, rest = line.partition(f" {host_id}[")
-            if found:
-                return rest.partition("]")[0]
-        return ""
+        """The process of a host: they are started in the order of the layout."""
+        layout = self.eventually(lambda: [*self.work.glob("*/layout.json")], "there is a layout")
+        ids = [host["host_id"] for host in json.loads(layout[0].read_bytes())["hosts"]]
+        children = psutil.Process(self.process.pid).children
+        self.eventually(lambda: len(children()) == len(ids), "every host was started")
+        hosts = sorted(children(), key=lambda child: child.pid)
+        return hosts[ids.index(host_id)]
 
     @property
     def log(self) -> str:
         return "".join(path.read_text() for path in self.artifacts.glob("*/logs/aiperf.log"))
 
     def wait_for_load(self) -> None:
-        """Returns when the load is on."""
-        eventually(lambda: "RUNNING" in self.log or self.process.poll() is not None, "the load is on")
-        assert self.process.poll() is None, self.process.communicate()
+        """Returns when the load has been on for a while."""
+        self.eventually(lambda: "RUNNING" in self.log, "the load is on")
+        time.sleep(0.4)  # for requests to be made; a slow machine makes fewer
 
     def signal(self, number: signal.Signals) -> None:
         self.process.send_signal(number)
@@ -143,18 +141,17 @@ class Run:
         """A metric that is a single value."""
         return self.summary[tag]["avg"]
 
+    @property
+    def reconciles(self) -> bool:
+        """Whether both accounts add up: every credit has one fate, every request that ended has its record."""
+        credits, records = self.summary["credits"], self.summary["records"]
+        fates = sum(credits[fate] for fate in ("completed", "failed", "cancelled", "censored", "lost"))
+        ended = credits["completed"] + credits["failed"]
+        return credits["issued"] == fates and ended == records["records"] + records["lost"]
+
     def errors(self) -> dict[tuple[str, int], int]:
         """How many requests failed in which way: by kind and status."""
         return {(error["kind"], error["code"]): error["count"] for error in self.summary["error_summary"]}
-
-
-def reconciles(summary: dict) -> bool:
-    """Whether both accounts add up: every credit has one fate, every request that ended has its record."""
-    credits, records = summary["credits"], summary["records"]
-    fates = sum(credits[fate] for fate in ("completed", "failed", "cancelled", "censored", "lost"))
-    return (
-        credits["issued"] == fates and credits["completed"] + credits["failed"] == records["records"] + records["lost"]
-    )
 
 
 class Launcher:

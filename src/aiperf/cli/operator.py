@@ -3,10 +3,12 @@
 Owns: showing progress, hearing Ctrl-C, noticing a controller that is gone or silent. Does not own: the run's decisions.
 
 Ctrl-C once asks for an orderly end with what there is; twice cuts what is in flight; three times ends every process.
+SIGTERM, and the end of the terminal, begin with the second step: whoever sends them will not wait long.
 """
 
 import asyncio
 import signal
+from typing import Any
 
 from aiperf.deploy.service_manager import HostEnded, ServiceManager
 from aiperf.errors import BenchmarkError, ExitCode
@@ -17,14 +19,16 @@ from aiperf.wire.messages import HostLost, Notice, OperatorJoined, Progress, Run
 from aiperf.wire.ports import Pattern
 from aiperf.wire.zmq_wire import ZmqWire
 
-SILENCE_LIMIT_S = 20.0
+SILENCE_LIMIT_S = 20
 """The controller reports several times a second; after so long without a word it hangs."""
 
-STOP_GRACE_S = 5.0
-"""How long the hosts may take to leave once the run is over."""
+STOP_GRACE_S = 1.0
+"""How long the hosts may take to leave once the run is over. All is written by then: a slow one loses nothing."""
 
 PARTING_WORDS_S = 1.0
 """A controller that ends may just have said why: its last words are waited for."""
+
+INTERRUPTS_TO_KILL = 3
 
 
 class Operator:
@@ -44,14 +48,21 @@ class Operator:
         self._seat = Seat(self._wire.connect(Pattern.DIALOGUE, address, OPERATOR), OPERATOR)
         self._finished: asyncio.Future[RunFinished] = loop.create_future()
         loop.add_signal_handler(signal.SIGINT, self._interrupt)
-        loop.add_signal_handler(signal.SIGTERM, self._interrupt)
-        tasks = []
+        loop.add_signal_handler(signal.SIGTERM, self._terminate)
+        if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # else by `nohup`
+            loop.add_signal_handler(signal.SIGHUP, self._terminate)
+        tasks: list[asyncio.Task[None]] = []
         try:
             await self._manager.start()
             self._seat.send(OperatorJoined())
             tasks = [asyncio.create_task(work) for work in (self._listen(), self._watch_hosts())]
+            ends: list[asyncio.Future[Any]] = [self._finished, *tasks]
+            await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+            for task in tasks:
+                if task.done():
+                    task.result()  # A bug here is told; the end of the run would be waited for in vain.
             finished = await self._finished
-            await self._manager.stop(STOP_GRACE_S)
+            await self._manager.stop(STOP_GRACE_S if self._interrupts < INTERRUPTS_TO_KILL else 0)
             return finished
         finally:
             for task in tasks:
@@ -60,12 +71,14 @@ class Operator:
             loop.remove_signal_handler(signal.SIGINT)
 
     async def _listen(self) -> None:
-        while True:
+        silent_s = 0
+        while silent_s < SILENCE_LIMIT_S:
             try:
-                _, message = await asyncio.wait_for(self._seat.receive(), SILENCE_LIMIT_S)
+                _, message = await asyncio.wait_for(self._seat.receive(), 1)
             except TimeoutError:
-                self._fail(f"the controller has been silent for {SILENCE_LIMIT_S:g} s")
-                return
+                silent_s += 1  # in steps: a pause of this process (Ctrl-Z, a suspended laptop) is one, however long
+                continue
+            silent_s = 0
             match message:
                 case Progress():
                     self._last_progress = message
@@ -75,6 +88,7 @@ class Operator:
                 case RunFinished():
                     if not self._finished.done():
                         self._finished.set_result(message)
+        self._fail(f"the controller has been silent for {SILENCE_LIMIT_S} s")
 
     async def _watch_hosts(self) -> None:
         controllers = {host.host_id for host in self._layout.hosts for s in host.services if s.service_id == CONTROLLER}
@@ -97,6 +111,10 @@ class Operator:
             reason += f"; last seen: {seen.completed_count} requests completed, {seen.failed_count} failed"
         reason += f" (see {self._layout.artifact_dir}/logs/aiperf.log)"
         self._finished.set_exception(BenchmarkError(reason))
+
+    def _terminate(self) -> None:
+        self._interrupts = max(self._interrupts, 1)
+        self._interrupt()
 
     def _interrupt(self) -> None:
         self._interrupts += 1

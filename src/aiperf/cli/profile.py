@@ -4,12 +4,13 @@ Owns: the order of things on the operator's side. Does not own: the plan, the la
 """
 
 import asyncio
+import contextlib
 import os
 import secrets
-import shutil
+import signal
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from aiperf.cli.flags import plan_from_argv
@@ -22,6 +23,7 @@ from aiperf.errors import ExitCode, InfrastructureError
 from aiperf.plan.plan import Plan
 from aiperf.report.console import print_summary
 from aiperf.schedule.phases import phases
+from aiperf.service.host import remove_run_dirs
 from aiperf.service.layout import Layout
 from aiperf.service.machine import this_machine
 from aiperf.ui.live import open_view
@@ -30,6 +32,7 @@ from aiperf.wire.messages import RunFinished
 
 def run(argv: Sequence[str]) -> int:
     """Runs the benchmark that the arguments ask for. Raises: AIPerfError for whatever the user should read."""
+    _end_in_order_when_told()
     plan, _ = plan_from_argv(argv, os.environ)
     run_id = secrets.token_hex(6)
     seed = plan.input.random_seed if plan.input.random_seed is not None else secrets.randbits(31)
@@ -50,20 +53,39 @@ def run(argv: Sequence[str]) -> int:
         leave_for_services(layout, plan, work_dir)
         finished = _run_local(layout, plan)
     finally:
-        shutil.rmtree(work_dir, ignore_errors=True)
-        shutil.rmtree(layout.data_dir, ignore_errors=True)
+        with _undisturbed():
+            remove_run_dirs(layout)
     return _report(finished, plan)
 
 
 def _run_local(layout: Layout, plan: Plan) -> RunFinished:
     manager = MultiProcessServiceManager(layout, run_service)
-    manager.start_processes()
-    view = open_view(plan.services.ui, sys.stderr)
-    try:
+    with contextlib.ExitStack() as stack:
+        stack.callback(manager.kill)
+        manager.start_processes()
+        view = open_view(plan.services.ui, sys.stderr)
+        stack.callback(view.close)
         return asyncio.run(Operator(layout, manager, view).run())
+
+
+_ENDING_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+def _end_in_order_when_told() -> None:
+    """Makes each signal that asks for the end an exception while no event loop hears it. Then nothing is left behind."""
+    for number in _ENDING_SIGNALS:
+        if signal.getsignal(number) is signal.SIG_DFL:
+            signal.signal(number, signal.default_int_handler)
+
+
+@contextlib.contextmanager
+def _undisturbed() -> Iterator[None]:
+    """Signals that ask for the end wait until the block has ended."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, _ENDING_SIGNALS)
+    try:
+        yield
     finally:
-        manager.kill()
-        view.close()
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _ENDING_SIGNALS)
 
 
 def _report(finished: RunFinished, plan: Plan) -> int:

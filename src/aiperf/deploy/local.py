@@ -19,9 +19,13 @@ from pathlib import Path
 
 from aiperf.deploy.service_manager import HostEnded
 from aiperf.errors import InfrastructureError
+from aiperf.service.host import TERMINATED
 from aiperf.service.layout import Layout
 
 CAN_FORK = sys.platform == "linux"
+
+WORK_DIR_BYTES_MAX = 70
+"""An address of a Unix socket has 104 bytes (macOS; 108 on Linux), of which the longest name of a channel takes 30."""
 
 
 class MultiProcessServiceManager:
@@ -86,7 +90,7 @@ class MultiProcessServiceManager:
             try:
                 done, status = os.waitpid(pid, os.WNOHANG)
             except ChildProcessError:
-                done, status = pid, 0
+                done, status = pid, signal.SIGKILL  # somebody else took its end: whatever it was, it is gone
             if done:
                 host_id = self._pids.pop(pid)
                 code = os.waitstatus_to_exitcode(status)
@@ -96,15 +100,16 @@ class MultiProcessServiceManager:
         return await self._ends.get()
 
     async def stop(self, grace_s: float) -> None:
-        deadline = asyncio.get_running_loop().time() + grace_s
+        await self._wait_for_ends(grace_s)
+        self._signal(signal.SIGTERM)
+        await self._wait_for_ends(grace_s)
+        self.kill()
+
+    async def _wait_for_ends(self, limit_s: float) -> None:
+        deadline = asyncio.get_running_loop().time() + limit_s
         while self._pids and asyncio.get_running_loop().time() < deadline:
             await asyncio.sleep(0.01)
             self._reap()
-        if self._pids:
-            self._signal(signal.SIGTERM)
-            await asyncio.sleep(min(1.0, grace_s))
-            self._reap()
-        self.kill()
 
     def kill(self) -> None:
         """Ends what is left by force, at once."""
@@ -124,14 +129,24 @@ class MultiProcessServiceManager:
 def _exit_in_words(code: int) -> str:
     if code < 0:
         return f"its process was killed by {signal.Signals(-code).name}"
+    if code == TERMINATED:
+        return "its process was told to end by SIGTERM"
     return f"its process ended with code {code}"
 
 
 def private_work_dir(run_id: str) -> Path:
     """A fresh directory that only this user can enter, for the sockets and the plan with its secrets.
 
-    On a short path: a Unix socket's address holds about a hundred bytes.
+    On a short path: the address of a socket has room for about a hundred bytes.
+
+    Raises: InfrastructureError if it cannot be made.
     """
-    path = Path(tempfile.gettempdir()) / f"aiperf-{run_id}"
-    path.mkdir(mode=0o700)
+    name = f"aiperf-{run_id}"
+    try:
+        path = Path(tempfile.gettempdir()) / name
+        if len(os.fsencode(path)) > WORK_DIR_BYTES_MAX:
+            path = Path("/tmp") / name  # noqa: S108 (the name is drawn, the mode is private, an existing one is refused)
+        path.mkdir(mode=0o700)
+    except OSError as error:
+        raise InfrastructureError(f"cannot create a directory for sockets: {error}") from error
     return path

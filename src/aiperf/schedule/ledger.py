@@ -3,7 +3,7 @@
 Owns: `CreditReturn` (worker → timing manager), `Ledger` and the equations it must satisfy. Does not own: who counts.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 
@@ -54,3 +54,15 @@ class Ledger:
         """Whether every issued credit ended in exactly one way and every arrival was issued or is known as unsent."""
         ended = self.completed + self.failed + self.cancelled + self.censored + self.lost
         return self.issued == ended and self.offered == self.issued + self.unsent
+
+    def settled(self, completed_records: int, failed_records: int) -> "Ledger":
+        """The account once the records are in: a lost worker's records may have arrived without the return of their
+        credits. What became of these is known, so they are not lost.
+        """
+        known = completed_records + failed_records - self.completed - self.failed
+        settled = max(0, min(known, self.lost))
+        failed = max(0, min(settled, failed_records - self.failed))
+        completed = settled - failed
+        return replace(
+            self, completed=self.completed + completed, failed=self.failed + failed, lost=self.lost - settled
+        )

@@ -7,6 +7,7 @@ processes (`aiperf.deploy`), the services' work.
 import asyncio
 import logging
 import os
+import shutil
 import signal
 import traceback
 from pathlib import Path
@@ -23,6 +24,12 @@ from aiperf.wire.zmq_wire import ZmqWire
 
 log = logging.getLogger(__name__)
 
+TERMINATED = 128 + signal.SIGTERM
+"""Exit code of a host that was told to leave by a signal before its time: as shells tell it."""
+
+ORPHAN_LIMIT_S = 5
+"""A host whose starter is gone has nobody who would end it by force; the kernel does, after so long."""
+
 
 async def host_services(around: Surroundings) -> None:
     """Runs the host's services until every one has returned, or one has failed.
@@ -38,9 +45,11 @@ def run_host(host_id: str, layout: Layout, plan: Plan, parent_pipe: int = -1) ->
     """Runs a host as the whole of this process; returns its exit code.
 
     `parent_pipe` is the reading end of a pipe that the starter holds open: when it closes, the starter is gone, and so
-    is the reason to live.
+    is the reason to live. Nobody else can then remove what lies around, so every host of the run does.
     """
     host = layout.host(host_id)
+    code: int = ExitCode.DONE
+    orphaned = False
     # Ctrl-C is the operator's to hear: it decides, and tells the controller.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
@@ -48,9 +57,23 @@ def run_host(host_id: str, layout: Layout, plan: Plan, parent_pipe: int = -1) ->
         loop = asyncio.get_running_loop()
         task = asyncio.current_task()
         assert task is not None
-        loop.add_signal_handler(signal.SIGTERM, task.cancel)
+
+        def leave() -> None:
+            nonlocal code
+            code = TERMINATED
+            task.cancel()
+
+        def leave_as_orphan() -> None:
+            nonlocal orphaned
+            orphaned = True
+            signal.alarm(ORPHAN_LIMIT_S)
+            loop.remove_reader(parent_pipe)
+            remove_run_dirs(layout)
+            leave()
+
+        loop.add_signal_handler(signal.SIGTERM, leave)
         if parent_pipe >= 0:
-            loop.add_reader(parent_pipe, task.cancel)
+            loop.add_reader(parent_pipe, leave_as_orphan)
         wire = ZmqWire()
         try:
             clock = RunClock(layout.anchor_ns)
@@ -71,9 +94,15 @@ def run_host(host_id: str, layout: Layout, plan: Plan, parent_pipe: int = -1) ->
     except* Exception:  # noqa: BLE001 (the outer edge of a process: a bug is written down, then ends it)
         log.critical("%s", traceback.format_exc())
         code = ExitCode.BUG
-    else:
-        code = ExitCode.DONE
+    if orphaned:
+        remove_run_dirs(layout)  # again: others may still have written meanwhile
     return code
+
+
+def remove_run_dirs(layout: Layout) -> None:
+    """Removes what only the running benchmark needs: sockets, the plan with its secrets, bulk data. Never fails."""
+    shutil.rmtree(layout.work_dir, ignore_errors=True)
+    shutil.rmtree(layout.data_dir, ignore_errors=True)
 
 
 def start_logging(artifact_dir: Path, level: str, host_id: str) -> None:
@@ -92,3 +121,4 @@ def start_logging(artifact_dir: Path, level: str, host_id: str) -> None:
     names = {"trace": logging.DEBUG, "debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING}
     logging.basicConfig(level=names.get(level, logging.ERROR), handlers=[handler], force=True)
     logging.captureWarnings(True)
+    logging.raiseExceptions = False  # a line that cannot be written (a full disk) is no business of the terminal's

@@ -19,8 +19,10 @@ from aiperf.dataset.store import Store
 from aiperf.metrics.partial import Partial
 from aiperf.metrics.run_facts import PhaseFacts, RunFacts, WorkerFacts
 from aiperf.metrics.summary import Summary, summarise
+from aiperf.metrics.totals import Totals
 from aiperf.plan.dumps import public_dump
 from aiperf.plan.plan import Plan
+from aiperf.record.facts import Phase
 from aiperf.report.atomic import atomic_file
 from aiperf.report.console import write_console
 from aiperf.report.csv_export import write_csv
@@ -30,8 +32,8 @@ from aiperf.report.summary_json import write_summary
 from aiperf.schedule.ledger import Ledger
 from aiperf.service.dataset_manager import STORE_NAME
 from aiperf.service.layout import Layout, ServiceType
-from aiperf.service.shard_outlet import LINES_SUFFIX, RAW_SUFFIX
-from aiperf.wire.messages import ExportResults, ResultsExported
+from aiperf.service.shard_outlet import LINES_SUFFIX, RAW_SUFFIX, shard_path
+from aiperf.wire.messages import ExportResults, PhaseFinished, ResultsExported
 
 EndsByShard = Mapping[str, npt.NDArray[np.int64]]
 
@@ -46,11 +48,12 @@ def export_results(
     warnings = list(order.warnings)
 
     write_inputs(folder / "inputs.json", _sessions(Store.open(Path(layout.data_dir) / STORE_NAME)))
-    lines = {f"{prefix}.jsonl": LINES_SUFFIX}
+    lines = {} if plan.results.export_level == "summary" else {f"{prefix}.jsonl": LINES_SUFFIX}
     if plan.results.export_level == "raw":
         lines[f"{prefix}_raw.jsonl"] = RAW_SUFFIX
-    for name, suffix in lines.items() if order.shard_paths else ():
-        missing = _merge_lines(folder / name, order.shard_paths, suffix, ends_ns)
+    shards = {name: order.shard_paths.get(name, str(shard_path(layout, name))) for name in ends_ns}
+    for name, suffix in lines.items():
+        missing = _merge_lines(folder / name, shards, suffix, ends_ns)
         written.append(name)
         if missing:
             warnings.append(f"{name} lacks {missing} lines: the record processor that had them was lost")
@@ -90,7 +93,7 @@ def _run_facts(
             start_ns=phase.start_ns,
             end_ns=phase.end_ns,
             stop_ns=phase.stop_ns,
-            ledger=Ledger(**phase.ledger),
+            ledger=_ledger(phase, partial.totals),
         )
         for phase in order.phases
     ]
@@ -125,6 +128,14 @@ def _run_facts(
     ended = measured.ledger.completed + measured.ledger.failed if measured else 0
     records = partial.totals.completed_count + partial.totals.failed_count
     return msgspec.structs.replace(run, records_lost_count=max(0, ended - records))
+
+
+def _ledger(phase: PhaseFinished, totals: Totals) -> Ledger:
+    """The phase's account, of the measured one as the records complete it."""
+    ledger = Ledger(**phase.ledger)
+    if phase.phase != Phase.PROFILING:
+        return ledger
+    return ledger.settled(totals.completed_count, totals.failed_count)
 
 
 def _timestamp_source(observations: Mapping[str, Mapping[str, float]]) -> str:

@@ -50,7 +50,7 @@ class ShardOutlet:
             conversation_id=store.session_id,
         )
         level = plan.results.export_level
-        self.path = Path(layout.data_dir) / name
+        self.path = shard_path(layout, name)
         self._lines = None if level == "summary" else ShardWriter(self.path.with_suffix(LINES_SUFFIX))
         self._raw = ShardWriter(self.path.with_suffix(RAW_SUFFIX)) if level == "raw" else None
 
@@ -76,6 +76,11 @@ class ShardOutlet:
             if shard is not None:
                 shard.close()
         return str(self.path) if self._lines is not None else ""
+
+
+def shard_path(layout: Layout, name: str) -> Path:
+    """Where a record processor's shards are, without suffix: also those of one that was lost."""
+    return Path(layout.data_dir) / name
 
 
 def by_phase(assembled: Assembled) -> Iterator[tuple[int, Assembled]]:
