@@ -122,6 +122,8 @@ class Benchmark:
         self.server = FormulaServer()
         self.progress: list[Progress] = []
         self.notices: list[str] = []
+        self.heard_s: list[float] = []
+        """When the operator heard of the controller, whatever it said."""
         self.on_progress: Callable[[Progress, Seat], None] = lambda progress, seat: None
         self.on_notice: Callable[[Notice, Seat], None] = lambda notice, seat: None
 
@@ -156,6 +158,7 @@ class Benchmark:
         )
 
     def _see(self, message: AnyMessage, seat: Seat) -> None:
+        self.heard_s.append(asyncio.get_running_loop().time())
         if isinstance(message, Progress):
             self.progress.append(message)
             self.on_progress(message, seat)

@@ -1,9 +1,11 @@
 """Waiting for the model before the load, in virtual time."""
 
 import asyncio
+from itertools import pairwise
 
 import pytest
 
+from aiperf.cli.operator import SILENCE_LIMIT_S
 from aiperf.errors import ExitCode
 from aiperf.plan.plan import EndpointPlan
 from aiperf.wire.messages import StopRun
@@ -76,6 +78,14 @@ async def test_a_model_that_is_silent_ends_the_run_too(benchmark_run):
     assert finished.reason == "the model did not answer within 200 s: no answer for 200 s"
     assert len(run.server.sent) == 1
     assert run.server.in_flight == 0
+
+
+async def test_the_controller_is_heard_of_while_there_is_nothing_to_report(benchmark_run):
+    run = benchmark_run()
+    run.server.latency_ms = lambda n: 200_000 if n == 0 else 100
+    await run.run(endpoint=waiting(600), concurrency=2, request_count=20)
+    assert now_s() > 200
+    assert max(later - earlier for earlier, later in pairwise(run.heard_s)) < SILENCE_LIMIT_S / 10
 
 
 @pytest.mark.parametrize("latency_ms", [100, 1e9])
