@@ -2,9 +2,11 @@
 
 Owns: sockets, their options and their marriage with the event loop. Does not own: what is said (`messages`).
 
-A ZeroMQ socket's descriptor is edge-triggered and is also consumed by sending; so a port asks for `EVENTS` after every
-send and tries to receive before it waits. That is all there is to it, and it spares the two extra futures per message
-that a generic asyncio wrapper needs.
+A ZeroMQ socket's descriptor says that something happened to the socket, not that there is a message: it stays readable
+until the socket is used or asked for its `EVENTS`, and sending uses the socket, too. So a port asks when the descriptor
+is readable (an event loop would spin on it else: a sender's acknowledgements made a record processor burn 70 % of a
+core) and after every send, and tries to receive before it waits. A port that only sends does not watch it at all. That
+is all there is to it, and it spares the two extra futures per message that a generic asyncio wrapper needs.
 """
 
 import asyncio
@@ -29,14 +31,15 @@ _SOCKETS = {
 class ZmqPort:
     """A port on one ZeroMQ socket, driven by the running event loop."""
 
-    def __init__(self, socket: "zmq.Socket[bytes]", *, addressed: bool, duplex: bool) -> None:
+    def __init__(self, socket: "zmq.Socket[bytes]", *, addressed: bool, receives: bool) -> None:
         self._socket = socket
         self._addressed = addressed
-        self._duplex = duplex
+        self._receives = receives
         self._readable = asyncio.Event()
         self._loop = asyncio.get_running_loop()
         self._descriptor = int(socket.getsockopt(zmq.FD))
-        self._loop.add_reader(self._descriptor, self._readable.set)
+        if receives:
+            self._loop.add_reader(self._descriptor, self._look)
 
     def send(self, frames: Frames, to: str = "") -> bool:
         try:
@@ -47,9 +50,13 @@ class ZmqPort:
             if error.errno in (zmq.EHOSTUNREACH, zmq.ENOTSOCK):
                 return False
             raise
-        if self._duplex and int(self._socket.getsockopt(zmq.EVENTS)) & zmq.POLLIN:
-            self._readable.set()
+        if self._receives:
+            self._look()
         return True
+
+    def _look(self) -> None:
+        if int(self._socket.getsockopt(zmq.EVENTS)) & zmq.POLLIN:
+            self._readable.set()
 
     async def receive(self) -> tuple[str, list[bytes]]:
         while True:
@@ -65,7 +72,8 @@ class ZmqPort:
 
     def close(self) -> None:
         if not self._socket.closed:
-            self._loop.remove_reader(self._descriptor)
+            if self._receives:
+                self._loop.remove_reader(self._descriptor)
             self._socket.close(LINGER_MS)
 
 
@@ -87,13 +95,13 @@ class ZmqWire:
             except zmq.ZMQError as error:
                 socket.close(0)
                 raise InfrastructureError(f"cannot listen on {address}: {error.strerror}") from error
-        return self._port(socket, addressed=pattern is Pattern.DIALOGUE, duplex=pattern is Pattern.DIALOGUE)
+        return self._port(socket, addressed=pattern is Pattern.DIALOGUE, receives=True)
 
     def connect(self, pattern: Pattern, address: str, name: str) -> ZmqPort:
         socket = self._socket(_SOCKETS[pattern][1])
         socket.setsockopt(zmq.IDENTITY, name.encode())
         socket.connect(address)
-        return self._port(socket, addressed=False, duplex=pattern is Pattern.DIALOGUE)
+        return self._port(socket, addressed=False, receives=pattern is Pattern.DIALOGUE)
 
     def close(self) -> None:
         for port in self._ports:
@@ -111,7 +119,7 @@ class ZmqWire:
         socket.setsockopt(zmq.RECONNECT_IVL_MAX, 500)
         return socket
 
-    def _port(self, socket: "zmq.Socket[bytes]", *, addressed: bool, duplex: bool) -> ZmqPort:
-        port = ZmqPort(socket, addressed=addressed, duplex=duplex)
+    def _port(self, socket: "zmq.Socket[bytes]", *, addressed: bool, receives: bool) -> ZmqPort:
+        port = ZmqPort(socket, addressed=addressed, receives=receives)
         self._ports.append(port)
         return port
