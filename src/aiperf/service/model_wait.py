@@ -151,11 +151,11 @@ class ModelWait:
         what = f"GET {MODELS_PATH}: " if topic is Topic.MODELS else ""
         silent_ns = 0 if self._asked_ns is None else now_ns - self._asked_ns
         if self._fault is None or silent_ns > RETRY_INTERVAL_NS:
-            return f"{where}{what}no answer for {silent_ns // NS_PER_S} s"
+            return f"{where}{what}no answer for {round(silent_ns / NS_PER_S)} s"
         return f"{where}{what}{self._fault}"
 
     def _waited_s(self, now_ns: int) -> int:
-        return (now_ns - self._started_ns) // NS_PER_S
+        return round((now_ns - self._started_ns) / NS_PER_S)
 
 
 class _Model(msgspec.Struct):
