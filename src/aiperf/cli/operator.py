@@ -30,9 +30,16 @@ PARTING_WORDS_S = 1.0
 
 INTERRUPTS_TO_KILL = 3
 
+ENDING_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+"""By which a person, a supervisor or a terminal that goes away asks for the end."""
+
 
 class Operator:
-    """`run()` returns how the run ended. Raises: BenchmarkError if the controller is lost."""
+    """`run()` returns how the run ended. Raises: BenchmarkError if the controller is lost.
+
+    The caller blocks the `ENDING_SIGNALS`, so that none strikes while something is half made or half removed; here, and
+    here only, they are heard.
+    """
 
     def __init__(self, layout: Layout, manager: ServiceManager, view: View) -> None:
         self._layout = layout
@@ -51,6 +58,7 @@ class Operator:
         loop.add_signal_handler(signal.SIGTERM, self._terminate)
         if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # else by `nohup`
             loop.add_signal_handler(signal.SIGHUP, self._terminate)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, ENDING_SIGNALS)
         tasks: list[asyncio.Task[None]] = []
         try:
             await self._manager.start()
@@ -68,6 +76,7 @@ class Operator:
             for task in tasks:
                 task.cancel()
             self._wire.close()
+            signal.pthread_sigmask(signal.SIG_BLOCK, ENDING_SIGNALS)
             loop.remove_signal_handler(signal.SIGINT)
 
     async def _listen(self) -> None:

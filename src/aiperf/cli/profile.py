@@ -10,11 +10,11 @@ import secrets
 import signal
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from aiperf.cli.flags import plan_from_argv
-from aiperf.cli.operator import Operator
+from aiperf.cli.operator import ENDING_SIGNALS, Operator
 from aiperf.cli.service import leave_for_services
 from aiperf.cli.service import run as run_service
 from aiperf.deploy.layouts import local_layout, worker_count
@@ -32,29 +32,28 @@ from aiperf.wire.messages import RunFinished
 
 def run(argv: Sequence[str]) -> int:
     """Runs the benchmark that the arguments ask for. Raises: AIPerfError for whatever the user should read."""
-    _end_in_order_when_told()
     plan, _ = plan_from_argv(argv, os.environ)
     run_id = secrets.token_hex(6)
     seed = plan.input.random_seed if plan.input.random_seed is not None else secrets.randbits(31)
     schedule = phases(plan, seed)
     workers = worker_count(schedule, plan.services, this_machine())
     artifact_dir = _make_artifact_dir(plan)
-    work_dir = private_work_dir(run_id)
-    layout = local_layout(
-        run_id=run_id,
-        workers=workers,
-        processors=plan.services.record_processors_count,
-        artifact_dir=artifact_dir,
-        work_dir=work_dir,
-        seed=seed,
-    )
-    try:
+    with contextlib.ExitStack() as stack:
+        signal.pthread_sigmask(signal.SIG_BLOCK, ENDING_SIGNALS)
+        stack.callback(signal.pthread_sigmask, signal.SIG_UNBLOCK, ENDING_SIGNALS)
+        work_dir = private_work_dir(run_id)
+        layout = local_layout(
+            run_id=run_id,
+            workers=workers,
+            processors=plan.services.record_processors_count,
+            artifact_dir=artifact_dir,
+            work_dir=work_dir,
+            seed=seed,
+        )
+        stack.callback(remove_run_dirs, layout)
         Path(layout.data_dir).mkdir(mode=0o700)
         leave_for_services(layout, plan, work_dir)
         finished = _run_local(layout, plan)
-    finally:
-        with _undisturbed():
-            remove_run_dirs(layout)
     return _report(finished, plan)
 
 
@@ -66,26 +65,6 @@ def _run_local(layout: Layout, plan: Plan) -> RunFinished:
         view = open_view(plan.services.ui, sys.stderr)
         stack.callback(view.close)
         return asyncio.run(Operator(layout, manager, view).run())
-
-
-_ENDING_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-
-
-def _end_in_order_when_told() -> None:
-    """Makes each signal that asks for the end an exception while no event loop hears it. Then nothing is left behind."""
-    for number in _ENDING_SIGNALS:
-        if signal.getsignal(number) is signal.SIG_DFL:
-            signal.signal(number, signal.default_int_handler)
-
-
-@contextlib.contextmanager
-def _undisturbed() -> Iterator[None]:
-    """Signals that ask for the end wait until the block has ended."""
-    signal.pthread_sigmask(signal.SIG_BLOCK, _ENDING_SIGNALS)
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, _ENDING_SIGNALS)
 
 
 def _report(finished: RunFinished, plan: Plan) -> int:

@@ -72,6 +72,7 @@ def run_host(host_id: str, layout: Layout, plan: Plan, parent_pipe: int = -1) ->
             leave()
 
         loop.add_signal_handler(signal.SIGTERM, leave)
+        signal.pthread_sigmask(signal.SIG_SETMASK, ())  # the starter may have blocked some while it forked
         if parent_pipe >= 0:
             loop.add_reader(parent_pipe, leave_as_orphan)
         wire = ZmqWire()
