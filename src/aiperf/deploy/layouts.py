@@ -25,6 +25,9 @@ DATA_DIR = ".run"
 REQUEST_RATE_PER_WORKER = 5_000
 WORKERS_PER_RECORD_PROCESSOR = 4
 
+WORKERS_MAX = 128
+"""On one machine. A million connections need some sixty; a mistyped concurrency must not start processes by thousands."""
+
 
 def worker_count(phases: Sequence[PhasePlan], services: ServicesPlan, machine: Machine) -> int:
     """How many workers carry the load.
@@ -37,6 +40,14 @@ def worker_count(phases: Sequence[PhasePlan], services: ServicesPlan, machine: M
     per_worker = services.connections_per_worker or CONNECTIONS_PER_WORKER
     wanted = max(math.ceil(concurrency / per_worker), math.ceil(rate_rps / REQUEST_RATE_PER_WORKER), 1)
     needed = max(1, math.ceil(concurrency / connections_max(machine)))
+    if max(needed, services.workers_max or 0) > WORKERS_MAX:
+        raise PlanError(
+            Problem(
+                f"{max(needed, services.workers_max or 0):,} worker processes are too many for one machine ({WORKERS_MAX})",
+                "--concurrency" if needed > WORKERS_MAX else "--workers-max",
+                f"A worker may open {machine.open_files:,} files here: raise that limit (ulimit -n), or ask for less.",
+            )
+        )
     if services.workers_max is not None and needed > services.workers_max:
         raise PlanError(
             Problem(
@@ -47,7 +58,7 @@ def worker_count(phases: Sequence[PhasePlan], services: ServicesPlan, machine: M
             )
         )
     # A connection limit given by the user is an order; our own is a wish that ends at the number of CPUs.
-    most = services.workers_max or (wanted if services.connections_per_worker else machine.cpu_count)
+    most = services.workers_max or (WORKERS_MAX if services.connections_per_worker else machine.cpu_count)
     return max(needed, min(wanted, most))
 
 

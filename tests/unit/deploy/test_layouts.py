@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from aiperf.deploy.layouts import local_layout, worker_count
+from aiperf.deploy.layouts import WORKERS_MAX, local_layout, worker_count
 from aiperf.errors import PlanError
 from aiperf.plan.plan import EndpointPlan, LoadPlan, Plan, ServicesPlan
 from aiperf.schedule.phases import phases
@@ -45,6 +45,22 @@ def test_worker_count(load, services, cpus, files, expected):
 def test_too_few_workers_for_the_limit_of_open_files_is_a_problem_that_says_how_many():
     with pytest.raises(PlanError, match="needs 6 worker processes"):
         count(LoadPlan(concurrency=5_000), ServicesPlan(workers_max=2), files=1_024)
+
+
+@pytest.mark.parametrize(
+    ("load", "services"),
+    [
+        (LoadPlan(concurrency=1_000_000_000), None),
+        (LoadPlan(concurrency=1), ServicesPlan(workers_max=100_000)),
+    ],
+)
+def test_thousands_of_worker_processes_are_refused(load, services):
+    with pytest.raises(PlanError, match="too many for one machine"):
+        count(load, services)
+
+
+def test_a_connection_limit_is_an_order_within_reason():
+    assert count(LoadPlan(concurrency=10_000), ServicesPlan(connections_per_worker=1)) == WORKERS_MAX
 
 
 def layout(workers: int = 5, processors: int | None = None):
