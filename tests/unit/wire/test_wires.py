@@ -1,6 +1,7 @@
 """The promises of a wire, kept by the real one and by its in-memory double alike."""
 
 import asyncio
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -117,3 +118,16 @@ async def test_services_talk_to_each_other_by_way_of_the_hub(wire, address):
     assert await soon(two.receive()) == ("one", ServiceReady("one"))
     assert hub.send(Exit(), "one")
     assert await soon(one.receive()) == (CONTROLLER, Exit())
+
+
+async def test_what_nobody_receives_yet_does_not_keep_the_event_loop_busy(wire, address):
+    binder, port = wire.bind(Pattern.FUNNEL, address), wire.connect(Pattern.FUNNEL, address, "w")
+    # Enough that the receiver's acknowledgement reaches the sender, which has nothing more to send.
+    for number in range(FUNNEL_BOUND_MESSAGES):
+        await sent(lambda number=number: port.send([b"%d" % number]))
+        await soon(binder.receive())
+    await sent(lambda: port.send([b"left alone"]))
+    before_s = time.process_time()
+    await asyncio.sleep(0.5)
+    # A loop that spins on a readable descriptor spends all of the time it gets.
+    assert time.process_time() - before_s < 0.1
