@@ -58,7 +58,7 @@ def _section(section: str) -> str:
             lines += [
                 f"  {flags_text(field)}",
                 f"      {help_sentence(field)}",
-                f"      {field.env_name}, {field.key}",
+                f"      {', '.join(field.source_names)}",
             ]
     return "\n".join(lines)
 

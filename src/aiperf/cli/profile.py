@@ -19,7 +19,7 @@ from aiperf.cli.service import leave_for_services
 from aiperf.cli.service import run as run_service
 from aiperf.deploy.layouts import local_layout, worker_count
 from aiperf.deploy.local import MultiProcessServiceManager, private_work_dir
-from aiperf.errors import ExitCode, InfrastructureError
+from aiperf.errors import ExitCode, InfrastructureError, PlanError, Problem
 from aiperf.plan.plan import Plan
 from aiperf.report.console import print_summary
 from aiperf.schedule.phases import phases
@@ -32,7 +32,10 @@ from aiperf.wire.messages import RunFinished
 
 def run(argv: Sequence[str]) -> int:
     """Runs the benchmark that the arguments ask for. Raises: AIPerfError for whatever the user should read."""
-    plan, _ = plan_from_argv(argv, os.environ)
+    plan, origins = plan_from_argv(argv, os.environ)
+    if plan.kubernetes.kubernetes:
+        what = "running in a cluster is not in this version yet"
+        raise PlanError(Problem(what, origins["kubernetes"], "Leave it out: the benchmark then runs on this machine."))
     run_id = secrets.token_hex(6)
     seed = plan.input.random_seed if plan.input.random_seed is not None else secrets.randbits(31)
     schedule = phases(plan, seed)

@@ -14,6 +14,14 @@ from pathlib import Path
 from typing import NamedTuple
 
 from aiperf.errors import PlanError, Problem
+from aiperf.plan.kubernetes_checks import (
+    PER_SERVICE_SIZES,
+    claim_holds_a_file,
+    cluster_choices_go_together,
+    cluster_flags_have_a_cluster,
+    is_on_this_machine,
+    sizes_are_of_pods_there_are,
+)
 from aiperf.plan.origins import DEFAULT, Origins, is_given
 from aiperf.plan.plan import SWEEPABLE, Plan
 from aiperf.plan.spelling import did_you_mean
@@ -190,7 +198,7 @@ def output_length_has_a_mean(plan: Plan, origins: Origins) -> Iterator[Problem]:
 
 
 def input_file_is_there(plan: Plan, origins: Origins) -> Iterator[Problem]:
-    if plan.input.input_file is None:
+    if plan.input.input_file is None or not is_on_this_machine(plan):
         return
     origin = origins.get("input_file", DEFAULT)
     path = Path(plan.input.input_file)
@@ -211,6 +219,12 @@ def ca_file_holds_certificates(plan: Plan, origins: Origins) -> Iterator[Problem
     elif not re.search(rb"-----BEGIN (TRUSTED |X509 )?CERTIFICATE-----", path.read_bytes()):
         hint = "openssl x509 -inform der -in FILE -out FILE.pem turns a DER file into PEM."
         yield Problem(f"{path} holds no certificate in PEM form", origin, hint)
+
+
+def kubeconfig_can_be_read(plan: Plan, origins: Origins) -> Iterator[Problem]:
+    path = plan.kubernetes.kubeconfig
+    if plan.kubernetes.kubernetes and path is not None and (reason := _unreadable(path)) is not None:
+        yield Problem(reason, origins.get("kubeconfig", DEFAULT), "Name the file that kubectl uses for this cluster.")
 
 
 def _unreadable(path: Path) -> str | None:
@@ -286,4 +300,12 @@ CHECKS: tuple[Check, ...] = (
     Check(model_is_waited_for, frozenset({"wait_for_model_mode", "wait_for_model_timeout_s"})),
     Check(tokenizer_has_its_revision, frozenset({"tokenizer", "tokenizer_revision"})),
     Check(artifacts_can_be_written, frozenset({"artifact_dir"})),
+    Check(cluster_flags_have_a_cluster, frozenset({"kubernetes"})),
+    Check(
+        cluster_choices_go_together,
+        frozenset({"kubernetes", "node_ip", "api_access", "detach", "dry_run", "min_workers", "workers_max"}),
+    ),
+    Check(sizes_are_of_pods_there_are, frozenset({"kubernetes", "topology", *PER_SERVICE_SIZES})),
+    Check(claim_holds_a_file, frozenset({"kubernetes", "input_file", "dataset_pvc"})),
+    Check(kubeconfig_can_be_read, frozenset({"kubernetes", "kubeconfig"})),
 )

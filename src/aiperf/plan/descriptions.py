@@ -31,7 +31,7 @@ def default_text(field: PlanField) -> str:
     """The default with its unit; empty where there is none, or where the help text tells what happens instead."""
     if field.kind is Kind.SWITCH:
         return "on" if field.default else "off"
-    if field.default is None or field.default == {}:
+    if field.default in (None, {}, ()):
         return ""
     text = ", ".join(field.default) if isinstance(field.default, tuple) else str(field.default)
     return f"{text} {field.unit}".rstrip()

@@ -17,7 +17,8 @@ from annotated_types import Ge, Gt
 from pydantic import SecretStr
 from pydantic.fields import FieldInfo
 
-from aiperf.plan.plan import Option, Plan
+from aiperf.plan.plan import Plan
+from aiperf.plan.section import Option
 from aiperf.plan.spelling import NEARNESS, nearest
 
 ENV_PREFIX = "AIPERF_"
@@ -36,6 +37,7 @@ class Kind(StrEnum):
     LIST = "list"
     HEADERS = "headers"
     BODY = "body"
+    PAIRS = "pairs"
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +49,7 @@ class PlanField:
     option: Option
     kind: Kind
     choices: tuple[str, ...]
-    """What a CHOICE may be; empty for the other kinds."""
+    """What a CHOICE may be, or the word that may stand for a number; empty for the other kinds."""
     may_be_zero: bool
     """A number's lower bound belongs to it; if not, the number is above 0."""
     required: bool
@@ -61,6 +63,17 @@ class PlanField:
     @property
     def env_name(self) -> str:
         return ENV_PREFIX + self.name.upper()
+
+    @property
+    def env_names(self) -> tuple[str, ...]:
+        """Every environment variable for it; the first that is set counts."""
+        alias = self.option.env_alias
+        return (self.env_name, alias) if alias else (self.env_name,)
+
+    @property
+    def source_names(self) -> tuple[str, ...]:
+        """What it is called in the environment and in a file; the alias last."""
+        return (self.env_name, self.key, *self.env_names[1:])
 
     @property
     def flag(self) -> str:
@@ -104,10 +117,11 @@ class PlanField:
                 return f"one of {', '.join(self.choices)}"
             case Kind.INTEGER | Kind.NUMBER:
                 noun = "a whole number" if self.kind is Kind.INTEGER else "a number"
-                return f"{noun}, 0 or more" if self.may_be_zero else f"{noun} above 0"
+                numbers = f"{noun}, 0 or more" if self.may_be_zero else f"{noun} above 0"
+                return ", or ".join((numbers, *self.choices))
             case Kind.LIST:
                 return "a text or a list of texts"
-            case Kind.HEADERS | Kind.BODY:
+            case Kind.HEADERS | Kind.BODY | Kind.PAIRS:
                 return f"{self.option.metavar} or an object"
             case Kind.TEXT | Kind.FILE | Kind.SECRET:
                 return "text"
@@ -160,17 +174,22 @@ _KIND_BY_TYPE = {
 
 
 def _form(annotation: Any, metadata: tuple[Any, ...]) -> tuple[Kind, tuple[str, ...], Ge | Gt | None]:
-    """The kind, the choices and the lower bound. Of a union the first arm counts; others are lists of it, or None."""
+    """The kind, the choices and the lower bound. Of a union the first arm counts; others are lists of it, a word that
+    may stand for it, or None."""
     origin, arguments = get_origin(annotation), get_args(annotation)
     if origin is Annotated:
         return _form(arguments[0], arguments[1:])
     if origin in (Union, UnionType):
-        return _form(arguments[0], metadata)
+        words = tuple(word for arm in arguments[1:] if get_origin(arm) is Literal for word in get_args(arm))
+        kind, choices, bound = _form(arguments[0], metadata)
+        return kind, (*choices, *words), bound
     if origin is Literal:
         return Kind.CHOICE, arguments, None
     if origin is tuple:
         return Kind.LIST, (), None
-    if origin is not None:  # the mappings
+    if origin is not None:  # the mappings; of pairs, the names are judged one by one
+        if get_origin(arguments[0]) is Annotated:
+            return Kind.PAIRS, (), None
         return (Kind.HEADERS if arguments[1] is str else Kind.BODY), (), None
     return _KIND_BY_TYPE[annotation], (), next((item for item in metadata if isinstance(item, (Ge, Gt))), None)
 

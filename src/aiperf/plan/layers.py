@@ -23,7 +23,7 @@ from aiperf.plan.fields import ENV_PREFIX, FIELD_BY_NAME, FIELDS, FLAGS, Flag, K
 from aiperf.plan.origins import DEFAULT, Origins
 from aiperf.plan.plan import Plan
 from aiperf.plan.spelling import did_you_mean
-from aiperf.plan.values import read_body_fields, read_headers, read_list
+from aiperf.plan.values import read_body_fields, read_headers, read_list, read_pairs
 
 FlagValues = Mapping[str, list[str] | bool]
 """Values by flag as it was spelled: the texts given to it, or True for a flag that takes none."""
@@ -119,11 +119,13 @@ def _file_layer(config_path: Path | None) -> _Layer:
 def _environment_layer(environ: Mapping[str, str]) -> _Layer:
     """An empty variable counts as unset: that is how scripts and compose files leave one out."""
     layer = _Layer()
-    names = {known.env_name: known for known in FIELDS}
-    for variable, text in environ.items():
-        if variable in names and text.strip():
-            layer.given[names[variable].name] = Given(variable, (text,))
-        elif variable.startswith(ENV_PREFIX) and variable not in names:
+    names = {variable for known in FIELDS for variable in known.env_names}
+    for known in FIELDS:
+        variable = next((name for name in known.env_names if environ.get(name, "").strip()), None)
+        if variable:
+            layer.given[known.name] = Given(variable, (environ[variable],))
+    for variable in environ:
+        if variable.startswith(ENV_PREFIX) and variable not in names:
             meant = sought_field(variable.removeprefix(ENV_PREFIX), _SOUGHT_NEARNESS)
             if meant:
                 layer.problems.append(Problem("there is no such setting", variable, f"Did you mean {meant.env_name}?"))
@@ -191,6 +193,8 @@ def _from_texts(known: PlanField, texts: tuple[str, ...]) -> Any:
             return read_headers(texts)
         case Kind.BODY:
             return read_body_fields(texts)
+        case Kind.PAIRS:
+            return read_pairs(texts)
         case _ if known.option.sweepable and "," in texts[0]:
             return _alone_or_all(read_list(texts))
         case _:
@@ -210,7 +214,7 @@ def _from_file(known: PlanField, value: Any) -> Any:
     if known.kind in (Kind.INTEGER, Kind.NUMBER) and any(isinstance(member, bool) for member in members):
         raise ValueError(f"true and false are not {known.expects}")
     if known.kind is Kind.LIST:
-        return _filled(members)
+        return members if not value and known.default == () else _filled(members)
     if known.option.sweepable and isinstance(value, list):
         return _alone_or_all(members)
     return value

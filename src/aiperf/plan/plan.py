@@ -8,15 +8,12 @@ Field names are unique over all sections and carry their unit.
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator as Checked
 from pydantic import (
-    BaseModel,
-    ConfigDict,
     Field,
     NonNegativeFloat,
     NonNegativeInt,
@@ -25,6 +22,8 @@ from pydantic import (
     SecretStr,
 )
 
+from aiperf.plan.kubernetes import KubernetesPlan
+from aiperf.plan.section import Section, option
 from aiperf.plan.values import (
     file_name_part,
     json_fields,
@@ -34,34 +33,9 @@ from aiperf.plan.values import (
     sendable_key,
 )
 
-
-@dataclass(frozen=True, slots=True)
-class Option:
-    """How a field appears to the user. Metadata of a Plan field."""
-
-    help: str
-    flags: tuple[str, ...]
-    """All spellings; the first is the one used in messages."""
-    metavar: str = ""
-    """Stands for the value in help; found out from the type when not given."""
-    sweepable: bool = False
-    """A comma-separated list is a sweep over the values."""
-    repeatable: bool = False
-    """May be given several times; the values add up."""
-
-
-def option(text: str, *flags: str, metavar: str = "", sweepable: bool = False, repeatable: bool = False) -> Option:
-    """The help text first, then every spelling of the flag."""
-    return Option(text, flags, metavar, sweepable, repeatable)
-
-
 Counts = PositiveInt | tuple[PositiveInt, ...]
 Rates = PositiveFloat | tuple[PositiveFloat, ...]
 Pattern = Literal["poisson", "constant", "gamma"]
-
-
-class Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, hide_input_in_errors=True)
 
 
 class EndpointPlan(Section):
@@ -340,8 +314,11 @@ class ServicesPlan(Section):
     ] = None
     connections_per_worker: Annotated[
         PositiveInt | None,
-        option("Concurrency a worker carries before another one is added. Default: 1000.", "--connections-per-worker"),
-    ] = None
+        option(
+            "Concurrency a worker carries before another one is added. Default: 1000; in a cluster, from its cost.",
+            "--connections-per-worker", env_alias="AIPERF_HTTP_CONNECTION_LIMIT",
+        ),
+    ] = None  # fmt: skip
     record_processors_count: Annotated[
         PositiveInt | None,
         option("Record-processor processes. Default: one per four workers.", "--record-processors"),
@@ -366,6 +343,7 @@ class Plan(Section):
     warmup: WarmupPlan = Field(default_factory=WarmupPlan)
     results: ResultsPlan = Field(default_factory=ResultsPlan)
     services: ServicesPlan = Field(default_factory=ServicesPlan)
+    kubernetes: KubernetesPlan = Field(default_factory=KubernetesPlan)
 
     def variants(self) -> "Iterator[Plan]":
         """The plans of a sweep, each with one value per field; just this plan when nothing is swept."""

@@ -92,9 +92,10 @@ def _section_lines(section: str) -> list[str]:
 
 def _row(field: PlanField) -> str:
     flags = ", ".join(f"`{flag}`" for flag in (*field.option.flags, *field.no_flags))
+    names = ", ".join(f"`{name}`" for name in field.source_names)
     value = "" if field.kind is Kind.SWITCH else f"`{field.metavar}`".replace("|", "\\|")
     meaning = help_sentence(field).replace("|", "\\|")
-    return f"| {flags} | `{field.env_name}`, `{field.key}` | {value} | {meaning} |"
+    return f"| {flags} | {names} | {value} | {meaning} |"
 
 
 def _definition_name(document: dict[str, Any], section: str) -> str:

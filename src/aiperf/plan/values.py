@@ -144,6 +144,26 @@ def read_body_fields(texts: tuple[str, ...]) -> dict[str, Any]:
     return body
 
 
+def read_pairs(texts: tuple[str, ...]) -> dict[str, str]:
+    """All pairs given, each as `KEY=VALUE` or as a JSON object of them; the later one wins.
+
+    Raises: ValueError with the reason.
+    """
+    pairs: dict[str, str] = {}
+    for text in texts:
+        if text.startswith("{"):
+            found = _json_object(text, "a JSON object of pairs")
+            if not all(isinstance(value, str) for value in found.values()):
+                raise ValueError("each value of a pair is text: put it in quotes")
+            pairs |= found
+            continue
+        key, equals, value = text.partition("=")
+        if not equals:
+            raise ValueError(f"'{text}' is not written KEY=VALUE")
+        pairs[key.strip()] = value.strip()
+    return pairs
+
+
 def read_list(texts: tuple[str, ...]) -> list[str]:
     """All members, comma-separated in each text, without white space around them."""
     return [part.strip() for text in texts for part in text.split(",") if part.strip()]

@@ -29,6 +29,7 @@ def test_a_field_without_default_says_what_happens_instead(field: PlanField) -> 
     additions = {
         "api_key", "headers", "extra_inputs", "endpoint_path", "ca_file", "input_file", "dataset_type", "goodput",
         "concurrency", "request_rate", "arrival_smoothness", "duration_s", "warmup_request_count", "warmup_duration_s",
+        "image_pull_secrets", "tolerations", "dataset_pvc", "results_pvc", "endpoint_secret",
     }  # fmt: skip
     told = "Default: " in help_sentence(field) or field.required
     assert told != (field.name in additions)
@@ -53,6 +54,8 @@ def test_the_kind_follows_from_the_type() -> None:
         "api_key": Kind.SECRET,
         "headers": Kind.HEADERS,
         "extra_inputs": Kind.BODY,
+        "labels": Kind.PAIRS,
+        "ttl_s": Kind.INTEGER,
         "ca_file": Kind.FILE,
         "concurrency": Kind.INTEGER,
         "request_rate": Kind.NUMBER,
@@ -65,6 +68,7 @@ def test_what_a_field_expects_follows_from_its_bounds() -> None:
     assert FIELD_BY_NAME["random_seed"].expects == "a whole number, 0 or more"
     assert FIELD_BY_NAME["request_timeout_s"].expects == "a number above 0"
     assert FIELD_BY_NAME["grace_period_s"].expects == "a number, 0 or more"
+    assert FIELD_BY_NAME["ttl_s"].expects == "a whole number, 0 or more, or none"
     assert FIELD_BY_NAME["arrival_pattern"].expects == "one of poisson, constant, gamma"
 
 

@@ -20,6 +20,11 @@ SPECIAL_TEXTS = {
     "headers": "X-A:1",
     "extra_inputs": "n:[1, 2]",
     "goodput": "request_latency:250",
+    "node_ip": "10.0.0.1",
+    "tolerations": "gpu=yes:NoSchedule,spot",
+    **{field.name: "2" for field in FIELDS if field.name.endswith("_cpu")},
+    **{field.name: "2Gi" for field in FIELDS if field.name.endswith("_memory")},
+    **{field.name: "team=perf" for field in FIELDS if field.kind is Kind.PAIRS},
 }
 
 
@@ -54,6 +59,8 @@ def document_for(field: PlanField) -> Any:
             return {"X-A": "1"}
         case Kind.BODY:
             return {"n": [1, 2]}
+        case Kind.PAIRS:
+            return {"team": "perf"}
         case _:
             return text
 
