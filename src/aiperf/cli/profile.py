@@ -29,6 +29,9 @@ from aiperf.service.machine import this_machine
 from aiperf.ui.live import open_view
 from aiperf.wire.messages import RunFinished
 
+PART_LENGTH_MAX = 50
+"""Characters of a model's name in the folder's: it need only be recognised, and a file name has 255 bytes at most."""
+
 
 def run(argv: Sequence[str]) -> int:
     """Runs the benchmark that the arguments ask for. Raises: AIPerfError for whatever the user should read."""
@@ -89,7 +92,7 @@ def _make_artifact_dir(plan: Plan) -> Path:
         parts.append(f"concurrency{load.concurrency}")
     if load.request_rate is not None:
         parts.append(f"rate{load.request_rate:g}")
-    name = "-".join("".join(c if c.isalnum() or c in "._-" else "_" for c in part) for part in parts)
+    name = "-".join("".join(c if c.isalnum() or c in "._-" else "_" for c in part)[:PART_LENGTH_MAX] for part in parts)
     stamp = time.strftime("%Y%m%d-%H%M%S")
     for attempt in range(100):
         path = plan.results.artifact_dir / f"{name}-{stamp}{f'-{attempt}' if attempt else ''}"

@@ -30,7 +30,10 @@ def cached_file(repository: str, revision: str) -> Path | None:
     """The tokenizer file that an earlier download left in the local cache; None if there is none. No network."""
     from huggingface_hub.constants import HF_HUB_CACHE  # light, unlike the functions of the library
 
-    if not Path(HF_HUB_CACHE, f"models--{repository.replace('/', '--')}").is_dir():
+    try:
+        if not Path(HF_HUB_CACHE, f"models--{repository.replace('/', '--')}").is_dir():
+            return None
+    except OSError:  # longer than a file's name may be
         return None
     from huggingface_hub import try_to_load_from_cache
 
@@ -44,8 +47,8 @@ def downloaded_file(repository: str, revision: str) -> Path:
     from huggingface_hub.utils.tqdm import disable_progress_bars
 
     disable_progress_bars()
-    url = hf_hub_url(repository, FILE_NAME, revision=revision)
     try:
+        url = hf_hub_url(repository, FILE_NAME, revision=revision)
         _within(LOOKUP_S, lambda: get_hf_file_metadata(url, timeout=LOOKUP_S))
         return Path(_within(DOWNLOAD_S, lambda: hf_hub_download(repository, FILE_NAME, revision=revision)))
     except errors.OfflineModeIsEnabled:

@@ -121,11 +121,15 @@ def open_tokenizer(source: str) -> Tokenizer:
 def _find(name: str, revision: str, *, ask_hub: bool) -> Tokenizer:
     if name == BUILTIN:
         return open_tokenizer(BUILTIN)
-    local = Path(name).expanduser()
-    if local.is_file() or (local / hub.FILE_NAME).is_file():
-        return _open_file(local, name=name)
+    try:
+        local = Path(name).expanduser()
+        if local.is_file() or (local / hub.FILE_NAME).is_file():
+            return _open_file(local, name=name)
+        is_folder = local.is_dir()
+    except (OSError, RuntimeError):  # longer than a file's name may be; a `~` that is nobody's
+        is_folder = False
     if not _REPOSITORY.fullmatch(name):
-        lacks = f"this folder has no {hub.FILE_NAME}" if local.is_dir() else "there is no such file or folder here"
+        lacks = f"this folder has no {hub.FILE_NAME}" if is_folder else "there is no such file or folder here"
         raise TokenizerError(f"{lacks}, and it can be no hub repository")
     label = name if revision == "main" else f"{name}@{revision}"
     cached = hub.cached_file(name, revision)

@@ -13,7 +13,7 @@ from aiperf.errors import PlanError, Problem
 from aiperf.plan.plan import ServicesPlan
 from aiperf.schedule.phases import PhasePlan
 from aiperf.service.layout import SINGLETONS, Host, Layout, ServiceSeat, ServiceType
-from aiperf.service.machine import Machine, connections_max
+from aiperf.service.machine import FILES_KEPT_BACK, Machine, connections_max
 
 CONNECTIONS_PER_WORKER = 1_000
 """A worker carries far more; above this a second core shortens the queue of reads at busy moments."""
@@ -33,8 +33,15 @@ def worker_count(phases: Sequence[PhasePlan], services: ServicesPlan, machine: M
     """How many workers carry the load.
 
     Few: a cap split over many workers waits longer than one pool. Raises: PlanError if `--workers-max` workers cannot
-    hold the asked concurrency within the limit of open files.
+    hold the asked concurrency within the limit of open files, or that limit is too low for anything.
     """
+    if machine.open_files <= FILES_KEPT_BACK:
+        raise PlanError(
+            Problem(
+                f"each process may open {machine.open_files:,} files, and a worker needs {FILES_KEPT_BACK} for itself",
+                hint="Raise the limit of open files (ulimit -n).",
+            )
+        )
     concurrency = max((phase.concurrency or 0 for phase in phases), default=0)
     rate_rps = max((phase.rate_rps or 0 for phase in phases), default=0)
     per_worker = services.connections_per_worker or CONNECTIONS_PER_WORKER

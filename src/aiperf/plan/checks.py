@@ -229,7 +229,11 @@ def kubeconfig_can_be_read(plan: Plan, origins: Origins) -> Iterator[Problem]:
 
 def _unreadable(path: Path) -> str | None:
     """Why this is no file that can be read; None if it is one."""
-    if not path.exists():
+    try:
+        is_there = path.exists()
+    except OSError as error:
+        return f"{path} cannot be read: {error.strerror}"
+    if not is_there:
         return f"{path} does not exist"
     if not path.is_file():
         return f"{path} is not a file"
@@ -264,8 +268,12 @@ def tokenizer_has_its_revision(plan: Plan, origins: Origins) -> Iterator[Problem
 def artifacts_can_be_written(plan: Plan, origins: Origins) -> Iterator[Problem]:
     """The folder, or the closest one above it that exists, lets this user make files."""
     folder = plan.results.artifact_dir.absolute()
-    existing = next(parent for parent in (folder, *folder.parents) if parent.exists())
     origin = origins.get("artifact_dir", DEFAULT)
+    try:
+        existing = next(parent for parent in (folder, *folder.parents) if parent.exists())
+    except OSError as error:
+        yield Problem(f"{folder} cannot be made: {error.strerror}", origin, "Choose another --artifact-dir.")
+        return
     if not existing.is_dir():
         yield Problem(f"{existing} is a file, not a folder", origin, "Choose another --artifact-dir.")
     elif not os.access(existing, os.W_OK | os.X_OK):

@@ -17,6 +17,9 @@ from pydantic import SecretStr
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 """A token. Source: RFC 9110, section 5.6.2."""
 
+_OWN_HEADERS = frozenset({"content-length", "transfer-encoding", "x-request-id", "x-correlation-id"})
+"""Said twice, the first two break the request, and the others the join with the server's log."""
+
 _UNSENDABLE = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 """Control characters but the tab: they would end the header, or the request. Source: RFC 9110, section 5.5."""
 
@@ -77,6 +80,8 @@ def sendable_headers(headers: Mapping[str, str]) -> Mapping[str, str]:
     for name, value in headers.items():
         if not _HEADER_NAME.fullmatch(name):
             raise ValueError(f"'{name}' is not a header name")
+        if name.lower() in _OWN_HEADERS:
+            raise ValueError(f"aiperf itself writes the header {name}, for each request anew")
         if _UNSENDABLE.search(value):
             raise ValueError(f"the value of header {name} holds a line break or another control character")
         if not value.isascii():

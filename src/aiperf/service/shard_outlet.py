@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from aiperf.dataset.store import Store
+from aiperf.errors import InfrastructureError
 from aiperf.metrics.catalog import PER_REQUEST
 from aiperf.metrics.goodput import Objective
 from aiperf.metrics.partial import Partial
@@ -55,12 +56,22 @@ class ShardOutlet:
         self._raw = ShardWriter(self.path.with_suffix(RAW_SUFFIX)) if level == "raw" else None
 
     def write(self, phase: int, assembled: Assembled) -> Partial:
-        """The partial result of records of one phase. Lines are written of measured ones only. Raises: OSError."""
+        """The partial result of records of one phase. Lines are written of measured ones only.
+
+        Raises: InfrastructureError if they cannot be written.
+        """
         facts, texts = assembled.facts, assembled.error_texts
         by_row = {row: text for row, text in enumerate(texts) if text}
         partial = Partial.of(facts, assembled.gaps_ns, np.diff(assembled.gap_offsets), by_row, self._objectives, phase)
-        if phase != Phase.PROFILING:
-            return partial
+        if phase == Phase.PROFILING:
+            try:
+                self._write_lines(partial, assembled)
+            except OSError as error:
+                raise InfrastructureError(f"cannot write lines of requests to {self.path}: {error.strerror}") from error
+        return partial
+
+    def _write_lines(self, partial: Partial, assembled: Assembled) -> None:
+        facts, texts = assembled.facts, assembled.error_texts
         if self._lines is not None:
             values = partial.samples.waiting.table
             metrics = {tag: values[row] for row, tag in _EXPORTED}
@@ -68,7 +79,6 @@ class ShardOutlet:
         if self._raw is not None and assembled.raw is not None:
             bodies = [self._store.body(entry) for entry in facts["entry_index"].tolist()]
             self._raw.write(raw_lines(facts, assembled.raw, bodies, self._headers, texts, self._context))
-        return partial
 
     def close(self) -> str:
         """Closes the shards; their common path without suffix, empty if there are none."""

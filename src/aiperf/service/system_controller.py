@@ -11,11 +11,15 @@ import msgspec
 from aiperf.clock import Clock
 from aiperf.service.run_lifecycle import RunLifecycle, State, Tell
 from aiperf.wire.bus import CONTROLLER, OPERATOR, Hub
-from aiperf.wire.messages import Heartbeat, Progress
+from aiperf.wire.messages import Exit, Heartbeat, Progress, RunFinished
 
 log = logging.getLogger(__name__)
 
 TICK_S = 0.5
+
+LATECOMERS_S = 10.0
+LATECOMERS_INTERVAL_S = 0.02
+"""At the end: how long and how often to try to reach members who are not connected yet."""
 
 SHOWN_AS = {State.FLUSHING: "processing", State.PROCESSING: "processing", State.EXPORTING: "exporting"}
 """States that the live view shows by themselves; while phases run it shows what the timing manager says."""
@@ -29,6 +33,7 @@ class SystemController:
         self._lifecycle = lifecycle
         self._clock = clock
         self._progress: Progress | None = None
+        self._untold: list[Tell] = []
 
     async def run(self) -> None:
         ticking = asyncio.create_task(self._tick())
@@ -43,8 +48,17 @@ class SystemController:
                 if self._lifecycle.state is not before:
                     log.info("%s after %s from %s", self._lifecycle.state.name, type(message).__name__, sender)
                     self._tell_progress()
+            await self._tell_latecomers()
         finally:
             ticking.cancel()
+
+    async def _tell_latecomers(self) -> None:
+        """A run that ends early has members who connect later. They too shall know that it is over."""
+        tries = round(LATECOMERS_S / LATECOMERS_INTERVAL_S)
+        while self._untold and tries:
+            tries -= 1
+            await asyncio.sleep(LATECOMERS_INTERVAL_S)
+            self._untold = [tell for tell in self._untold if not self._hub.send(tell.message, tell.to)]
 
     def _tell_progress(self) -> None:
         """The numbers come from the records manager; where the run stands is known here."""
@@ -65,3 +79,5 @@ class SystemController:
         for tell in tells:
             if not self._hub.send(tell.message, tell.to):
                 log.warning("%s could not be reached with %s", tell.to, type(tell.message).__name__)
+                if isinstance(tell.message, Exit | RunFinished):
+                    self._untold.append(tell)

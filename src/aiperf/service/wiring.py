@@ -96,6 +96,10 @@ async def run_service(service: ServiceSeat, around: Surroundings) -> None:
     except AIPerfError as error:
         log.error("%s: %s", service.service_id, error)
         seat.send(ServiceFailed(service.service_id, str(error), int(error.exit_code)))
+    except OSError as error:  # a full disk, a folder that was removed, no file descriptor left
+        log.critical("%s:\n%s", service.service_id, traceback.format_exc())
+        reason = f"{error.strerror}: {error.filename}" if error.filename else str(error.strerror or error)
+        seat.send(ServiceFailed(service.service_id, reason, int(ExitCode.INFRASTRUCTURE)))
     except Exception as error:  # noqa: BLE001 (the outer edge of a service: a bug is written down, then ends the run)
         log.critical("%s:\n%s", service.service_id, traceback.format_exc())
         seat.send(ServiceFailed(service.service_id, f"a bug in aiperf: {error!r}", int(ExitCode.BUG)))
