@@ -78,6 +78,13 @@ async def test_an_open_loop_does_not_wait_for_a_slow_server(benchmark_run):
     assert run.summary["dispatch_lag"]["max"] < 0.01
 
 
+async def test_an_arrival_due_just_before_the_stop_is_sent(benchmark_run):
+    run = benchmark_run()
+    await run.run(request_rate=1_000, arrival_pattern="constant", duration_s=1)
+    assert len(run.server.sent) == 1_000
+    assert run.summary["credits"]["unsent"] == 0
+
+
 async def test_a_rate_with_a_cap_keeps_the_cap_and_tells_the_wait(benchmark_run):
     run = benchmark_run()
     await run.run(request_rate=100, arrival_pattern="constant", concurrency=5, request_count=200)

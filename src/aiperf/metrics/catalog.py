@@ -223,7 +223,7 @@ METRICS: tuple[Metric, ...] = (
     Metric("total_token_throughput", "Total Token Throughput", "tokens/s", _RUN,
            "Σ (ISL + OSL) / benchmark duration", rates.total_token_throughput, _HIGH, console=True, source=AIPERF),
     Metric("steady_request_throughput", "Steady Request Throughput", "requests/s", _RUN,
-           "successes, by the share of their time in the steady window / its length",
+           "successes of the steady window (closed loop: by the share of their time in it) / its length",
            rates.steady_request_throughput, _HIGH),
     Metric("steady_output_token_throughput", "Steady Output Token Throughput", "tokens/s", _RUN,
            "output tokens of the steady window / its length", rates.steady_output_token_throughput, _HIGH),

@@ -114,7 +114,7 @@ def steady_window_duration(v: RunView) -> float:
 
 
 def steady_request_throughput(v: RunView) -> float:
-    """Successes, each by the share of its time in the steady window, over the window's length."""
+    """Successes of the steady window (closed loop: by the share of their time in it) over its length."""
     return _per_second(v.steady.requests, v.steady.duration_ns) if v.steady else UNDEFINED
 
 

@@ -5,8 +5,9 @@ Owns: where the window lies and what happened in it. Does not own: the sweep lin
 The ramp lasts until the first success ends: until then nobody's place has been taken by another request. The drain
 begins when the last request has been sent. A run of one wave has no steady window.
 
-A request belongs to the window by the share of its time that lies in it. Counting ends instead would favour whichever
-of them happen to stand at the window's edges: in closed loop they come in waves.
+In closed loop a request belongs to the window by the share of its time that lies in it. Counting ends instead would
+favour whichever of them happen to stand at the window's edges: there they come in waves. At a rate there are no waves,
+but there may be a queue that grows; a share of waiting is no work done, so there the ends are counted.
 """
 
 from dataclasses import dataclass
@@ -25,7 +26,7 @@ class SteadyWindow:
     start_ns: int
     end_ns: int
     requests: float
-    """Successes, each by the share of its time from sending to end."""
+    """Successes: each by the share of its time from sending to end; at a rate those that ended."""
     output_tokens: float
     """Of successes, spread evenly from first to last content chunk."""
 
@@ -34,8 +35,8 @@ class SteadyWindow:
         return self.end_ns - self.start_ns
 
 
-def steady_window(columns: SweepColumns) -> SteadyWindow | None:
-    """The window of these requests; None if there is none."""
+def steady_window(columns: SweepColumns, *, at_a_rate: bool = False) -> SteadyWindow | None:
+    """The window of these requests; None if there is none. `at_a_rate`: they had intended instants."""
     succeeded = columns.succeeded == 1
     sent, first, last, ends, _, tokens, _ = (column[succeeded] for column in columns)
     if not len(ends):
@@ -43,7 +44,7 @@ def steady_window(columns: SweepColumns) -> SteadyWindow | None:
     window = start_ns, end_ns = int(ends.min()), int(columns.sent_ns.max())
     if end_ns <= start_ns:
         return None
-    requests = _shares(sent, ends, window)
+    requests = _shares(ends if at_a_rate else sent, ends, window)
     content = _shares(np.where(first == NONE, sent, first), last, window)
     # Sorted before they are summed, so that the order of records leaves no trace in the last digit.
     return SteadyWindow(

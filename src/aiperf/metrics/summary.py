@@ -101,7 +101,9 @@ def summarise(partial: Partial, run: RunFacts) -> Summary:
     view = RunView(
         totals=partial.totals,
         run=run,
-        steady=steady_window(columns) if columns is not None and len(columns.sent_ns) else None,
+        steady=steady_window(columns, at_a_rate=partial.totals.due_count > 0)
+        if columns is not None and len(columns.sent_ns)
+        else None,
         has_objectives=bool(objectives_of(run.section("results").get("goodput"))),
         worker_starts_ns=_worker_starts(partial),
     )

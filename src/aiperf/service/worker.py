@@ -51,6 +51,9 @@ log = logging.getLogger(__name__)
 FLUSH_INTERVAL_S = 0.05
 """How often slices leave. Long enough to spread their cost, short enough for a live view and small memory."""
 
+LOOP_TIMER_GRAIN_S = 0.001
+"""The event loop's timers are exact to a millisecond, either way."""
+
 RETURN_INTERVAL_S = 0.1
 """How often credits are returned at the least."""
 
@@ -226,7 +229,8 @@ class Worker:
                 self._return_credits()
 
     def _call_at(self, at_ns: int, callback: Callable[[_Phase], None], phase: _Phase) -> None:
-        delay_s = max(0, at_ns - self._clock.now_ns()) / NS_PER_S
+        """Never early: until the very instant the dispatcher's own clock decides, and an arrival may be due just before."""
+        delay_s = max(0, at_ns - self._clock.now_ns()) / NS_PER_S + LOOP_TIMER_GRAIN_S
         self._loop.call_later(delay_s, callback, phase)
 
     def _await_cut(self, phase: _Phase) -> None:

@@ -34,6 +34,15 @@ def test_tokens_count_by_the_share_of_their_time_in_the_window():
     assert window.output_tokens == pytest.approx(100 * 10 / 20)
 
 
+def test_at_a_rate_a_growing_queue_does_not_count_as_work():
+    # One a tick is sent, the server ends one every two ticks: half of the rate, however long the queue.
+    requests = [(tick, 2 * tick + 1, 2 * tick + 2, 2 * tick + 2, 1, 1) for tick in range(100)]
+    window = steady_window(columns(*requests), at_a_rate=True)
+    assert (window.start_ns, window.end_ns) == (2, 99)
+    assert window.requests / window.duration_ns == pytest.approx(1 / 2, rel=0.02)
+    assert steady_window(columns(*requests)).requests / window.duration_ns > 0.6
+
+
 def test_an_answer_at_one_instant_counts_where_it_lies():
     window = steady_window(columns((0, 5, 5, 5, 10, 1), (0, 8, 8, 8, 30, 1), (10, 15, 15, 15, 50, 1)))
     assert window.output_tokens == 30
