@@ -20,7 +20,7 @@ from aiperf.cli.service import run as run_service
 from aiperf.deploy.layouts import local_layout, worker_count
 from aiperf.deploy.local import MultiProcessServiceManager, private_work_dir
 from aiperf.errors import ExitCode, InfrastructureError, PlanError, Problem
-from aiperf.plan.plan import Plan
+from aiperf.plan.plan import Plan, settled
 from aiperf.report.console import print_summary
 from aiperf.schedule.phases import phases
 from aiperf.service.host import remove_run_dirs
@@ -40,7 +40,9 @@ def run(argv: Sequence[str]) -> int:
         what = "running in a cluster is not in this version yet"
         raise PlanError(Problem(what, origins["kubernetes"], "Leave it out: the benchmark then runs on this machine."))
     run_id = secrets.token_hex(6)
-    seed = plan.input.random_seed if plan.input.random_seed is not None else secrets.randbits(31)
+    plan = settled(plan, drawn_seed=secrets.randbits(31))
+    seed = plan.input.random_seed
+    assert seed is not None
     schedule = phases(plan, seed)
     workers = worker_count(schedule, plan.services, this_machine())
     artifact_dir = _make_artifact_dir(plan)

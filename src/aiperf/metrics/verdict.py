@@ -232,7 +232,7 @@ def _rate(view: RunView, metrics: Mapping[str, MetricResult]) -> Iterator[Reason
     asked, sent = offered.statistics["avg"], achieved.statistics["avg"]
     unsent = phase.ledger.unsent
     short = max(1 - sent / asked, unsent / max(phase.ledger.offered, unsent, 1))
-    left_over = f"; {unsent:,} requests were never sent" if unsent else ""
+    left_over = f"; {unsent:,} of them never" if unsent else ""
     text = f"{sent:,.2f} of {asked:,.2f} requests/s were sent ({short:.1%} short){left_over}."
     if short <= LOAD_DEGRADED_FRACTION:
         if unsent:
@@ -252,8 +252,9 @@ def _notes(view: RunView, metrics: Mapping[str, MetricResult]) -> Iterator[Reaso
         text = f"{which} arrivals were stamped in user space: what a busy client adds lies within their widths."
         yield Reason("timestamps", Severity.NOTE, text)
     if t.censored_count:
+        when = "at the end of the grace period" if run.outcome == "completed" else "when the run was stopped"
         text = (
-            f"{t.censored_count:,} requests were cut at the end of the grace period and count at their elapsed time: "
+            f"{t.censored_count:,} requests were cut {when} and count at their elapsed time: "
             f"what they could raise is marked ≥."
         )
         yield Reason("censored", Severity.NOTE, text)

@@ -361,5 +361,14 @@ class Plan(Section):
             yield self.model_copy(update=sections)
 
 
+def settled(plan: Plan, *, drawn_seed: int) -> Plan:
+    """The plan with what the user left open decided, so that its export says all that a repetition needs."""
+    if plan.input.random_seed is None:
+        plan = plan.model_copy(update={"input": plan.input.model_copy(update={"random_seed": drawn_seed})})
+    if plan.load.concurrency is None and plan.load.request_rate is None:
+        plan = plan.model_copy(update={"load": plan.load.model_copy(update={"concurrency": 1})})
+    return plan
+
+
 SWEEPABLE = frozenset({"concurrency", "request_rate", "isl_mean_tokens", "osl_mean_tokens"})
 """The fields whose option says so; `fields` is tested against it."""

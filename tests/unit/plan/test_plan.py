@@ -1,4 +1,4 @@
-from aiperf.plan.plan import EndpointPlan, InputPlan, LoadPlan, Plan
+from aiperf.plan.plan import EndpointPlan, InputPlan, LoadPlan, Plan, settled
 
 
 def plan(**load: object) -> Plan:
@@ -16,3 +16,15 @@ def test_a_sweep_has_a_scalar_variant_for_each_combination() -> None:
     variants = [(v.load.concurrency, v.load.request_rate, v.input.isl_mean_tokens) for v in swept.variants()]
     assert sorted(variants) == [(c, r, i) for c in (1, 2) for r in (10.0, 20.0) for i in (5, 6)]
     assert all(variant.endpoint.models == ("a", "b") for variant in swept.variants())
+
+
+def test_a_settled_plan_says_all_that_a_repetition_needs():
+    open_plan = Plan(endpoint=EndpointPlan(models=("m",)))
+    plan = settled(open_plan, drawn_seed=77)
+    assert (plan.input.random_seed, plan.load.concurrency) == (77, 1)
+    assert settled(plan, drawn_seed=78) == plan
+
+
+def test_settling_leaves_what_was_asked_for():
+    asked = Plan(endpoint=EndpointPlan(models=("m",)), input=InputPlan(random_seed=5), load=LoadPlan(request_rate=2.0))
+    assert settled(asked, drawn_seed=77) == asked
