@@ -1,0 +1,106 @@
+"""Routes for the dataset: the user's input file comes in, the compiled store goes out to workers.
+
+Owns: `/v1/dataset`, `/v1/dataset/store`. Does not own: writing the upload (`upload`), compiling.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import TypeVar
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import BaseRoute, Route
+
+from aiperf.api.bodies import read_body, read_order
+from aiperf.api.contract import BLOCK_BYTES, OFFSET_HEADER, BeginUpload, CompleteUpload, UploadInfo
+from aiperf.api.parcel import Shelf
+from aiperf.api.parcel_answer import parcel_answer
+from aiperf.api.problems import ApiProblem
+from aiperf.api.routes_artifacts import PATIENCE_S, not_packed
+from aiperf.api.upload import Upload, UploadError, WrongContentError, WrongOffsetError
+
+PACKED_BLOCK_BYTES = BLOCK_BYTES + BLOCK_BYTES // 128 + 1024
+"""What cannot be compressed becomes a little longer. Source: ZSTD_compressBound."""
+
+T = TypeVar("T")
+
+
+def upload_routes(upload: Upload, received: Callable[[Path], None]) -> list[BaseRoute]:
+    """`received(path)` hears, once, where the complete file is."""
+    one_at_a_time = asyncio.Lock()
+
+    async def perform(step: Callable[[], UploadInfo], status: int = 200) -> Response:
+        async with one_at_a_time:
+            was_complete = upload.info().complete
+            info = await _refusing(lambda: asyncio.to_thread(step), upload)
+            if info.complete and not was_complete:
+                received(upload.path)
+        return _told(info, status)
+
+    async def begin(request: Request) -> Response:
+        order = await read_order(request, BeginUpload)
+        return await perform(lambda: upload.begin(order.name, order.size), 201)
+
+    async def show(_: Request) -> Response:
+        return _told(upload.info())
+
+    async def append(request: Request) -> Response:
+        offset = request.headers.get(OFFSET_HEADER, "")
+        if not offset.isdecimal():
+            raise ApiProblem(400, f"the header {OFFSET_HEADER} says where the block begins, in bytes")
+        if request.headers.get("content-encoding") != "zstd":
+            raise ApiProblem(415, "blocks are compressed with zstd")
+        block = await read_body(request, PACKED_BLOCK_BYTES)
+        return await perform(lambda: upload.append(int(offset), block))
+
+    async def complete(request: Request) -> Response:
+        order = await read_order(request, CompleteUpload)
+        return await perform(lambda: upload.complete(order.sha256))
+
+    return [
+        Route("/v1/dataset", begin, methods=["PUT"]),
+        Route("/v1/dataset", show, methods=["GET"]),
+        Route("/v1/dataset", append, methods=["PATCH"]),
+        Route("/v1/dataset", complete, methods=["POST"]),
+    ]
+
+
+async def _refusing(step: Callable[[], Awaitable[T]], upload: Upload) -> T:
+    """What the step returns. Raises: ApiProblem for what the upload refuses, with the offset to go on from."""
+    try:
+        return await step()
+    except UploadError as error:
+        status = 409 if isinstance(error, WrongOffsetError) else 422 if isinstance(error, WrongContentError) else 400
+        headers = {OFFSET_HEADER: str(upload.info().offset)}
+        raise ApiProblem(status, str(error), f"{OFFSET_HEADER} tells where to go on", headers) from error
+    except OSError as error:
+        raise ApiProblem(
+            507, f"the dataset cannot be written: {error.strerror or error}", "give it more disk"
+        ) from error
+
+
+def _told(info: UploadInfo, status: int = 200) -> Response:
+    headers = {OFFSET_HEADER: str(info.offset)}
+    return Response(msgspec.json.encode(info), status, headers, media_type="application/json")
+
+
+STORE = "store"
+"""The store's name on its shelf."""
+
+
+def store_routes(shelf: Shelf) -> list[BaseRoute]:
+    """The store is given out once it is stocked as STORE; until then workers are told to come again."""
+
+    async def send(request: Request) -> Response:
+        try:
+            parcel = await shelf.parcel(STORE, PATIENCE_S)
+        except KeyError as error:
+            hint = "come again"
+            raise ApiProblem(503, "the dataset is not compiled yet", hint, {"Retry-After": "1"}) from error
+        except TimeoutError as error:
+            raise not_packed() from error
+        return parcel_answer(request, parcel)
+
+    return [Route("/v1/dataset/store", send, methods=["GET"])]
