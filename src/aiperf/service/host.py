@@ -77,6 +77,7 @@ def run_host(host_id: str, layout: Layout, plan: Plan, parent_pipe: int = -1) ->
             loop.add_reader(parent_pipe, leave_as_orphan)
         wire = ZmqWire()
         try:
+            log.info("runs %s", ", ".join(service.service_id for service in host.services))
             clock = RunClock(layout.anchor_ns)
             await host_services(Surroundings(host, layout, plan, wire, clock, connections_max(this_machine())))
         except asyncio.CancelledError:
