@@ -9,7 +9,7 @@ import sys
 import tempfile
 import time
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +29,9 @@ SMALL = ("-m", "m", "--tokenizer", "builtin", "--isl", "8", "--osl", "4", "--num
 class Run:
     """A benchmark as a process. `finish` waits for it and checks what every run promises, however it ends."""
 
-    def __init__(self, folder: Path, *argv: str, env: Mapping[str, str] | None = None, **options) -> None:
+    def __init__(
+        self, folder: Path, *argv: str, env: Mapping[str, str] | None = None, prefix: Sequence[str] = (), **options: Any
+    ) -> None:
         self.artifacts = folder / "artifacts"
         self.work = folder / "tmp"
         self.work.mkdir(parents=True)
@@ -37,7 +39,7 @@ class Run:
         environ = {name: value for name, value in os.environ.items() if not name.startswith("AIPERF_")}
         environ |= {MARK: self._mark, "TMPDIR": str(self.work), "AIPERF_ARTIFACT_DIR": str(self.artifacts)}
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "aiperf", "profile", *argv],
+            [*prefix, sys.executable, "-m", "aiperf", "profile", *argv],
             env=environ | dict(env or {}),
             text=True,
             **({"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE} | options),

@@ -20,6 +20,7 @@ class Failure(msgspec.Struct, array_like=True):
 
     kind: int
     http_status: int
+    """0 unless the status is the failure: a stream that breaks off is the same failure before and after its 200."""
     count: int = 0
     first_ns: int = 1 << 62
     first_text: str = ""
@@ -45,7 +46,8 @@ class Failures:
         found = cls()
         for position in np.flatnonzero(r["outcome"] == Outcome.FAILED).tolist():
             row = r[position]
-            failure = Failure(int(row["error_kind"]), int(row["http_status"]), 1)
+            kind = int(row["error_kind"])
+            failure = Failure(kind, int(row["http_status"]) if kind == ErrorKind.HTTP_STATUS else 0, 1)
             text = texts.get(position, "")
             if text:
                 failure.first_ns, failure.first_text = int(row["end_ns"]), text[:TEXT_LIMIT]

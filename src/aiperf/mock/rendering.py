@@ -103,10 +103,11 @@ def _cuts(strike: Fault) -> bool:
 
 def _cut(answer: Answer, strike: Fault, step: int, delay_ns: int) -> None:
     """Ends the answer in the way of the fault, when chunk `step` would be due."""
+    if strike.name != "stall" or not answer.frames:  # an answer has at least one write, if only of nothing
+        answer.add(b"", step, delay_ns)
     if strike.name == "stall":
         answer.ending = Ending.HANG
         return
-    answer.add(b"", step, delay_ns)
     answer.ending = Ending.RESET if strike.name == "reset-mid-stream" else Ending.CLOSE
 
 

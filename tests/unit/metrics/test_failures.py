@@ -33,6 +33,11 @@ def test_failures_are_counted_by_kind_and_status_with_the_earliest_text(make_fac
     ]
 
 
+def test_a_failure_within_a_response_of_success_has_no_status(make_facts):
+    facts = failing(make_facts, (ErrorKind.RESET, 200, 20), (ErrorKind.RESET, 0, 30))
+    assert seen(Failures.of(facts, {})) == [("reset", 0, 2, "")]
+
+
 def test_successes_and_cuts_are_no_failures(make_facts):
     facts = make_facts(3)
     facts["outcome"] = [Outcome.COMPLETED, Outcome.CANCELLED, Outcome.CENSORED]
