@@ -38,13 +38,13 @@ def run(arguments: argparse.Namespace) -> int:
     match arguments.command:
         case "build":
             build.build()
-            print(images.build())
+            print(*images.build(), sep="\n")
         case "up":
             # What it tells meanwhile is not the answer, which is JSON on standard output.
             out, sys.stdout = sys.stdout, sys.stderr
             build.build()
-            images.build()
-            print(json.dumps(lifecycle.up(arguments.lifeline, arguments.wait), indent=2), file=out)
+            archives = images.build()
+            print(json.dumps(lifecycle.up(archives, arguments.lifeline, arguments.wait), indent=2), file=out)
         case "down":
             lifecycle.down()
         case "status":
@@ -53,7 +53,7 @@ def run(arguments: argparse.Namespace) -> int:
             print(KUBECONFIG)
             return 0 if KUBECONFIG.exists() else 1
         case "load-image":
-            images.load(lifecycle.enter, arguments.archive or images.build())
+            images.load(lifecycle.enter, arguments.archive or images.build()[-1])
         case "enter":
             command = lifecycle.enter(*arguments.argv)
             os.execvp(command[0], command)

@@ -71,9 +71,10 @@ def issue(folder: Path) -> Certificates:
 
     write("apiserver", *API_SERVER_NAMES)
     write("kubelet-server", NODE_ADDRESS, NODE)
-    write("service-accounts", user="service-accounts")
+    write("service-accounts", "service-accounts.test")
     for name, (user, group) in CLIENTS.items():
-        write(name, user=user, group=group)
+        # Some name has to be there: Go refuses the empty list of names that trustme would write.
+        write(name, f"{name}.test", user=user, group=group)
         Path(files.kubeconfig(name)).write_text(_kubeconfig(files, name))
     for path in folder.iterdir():
         path.chmod(0o600)

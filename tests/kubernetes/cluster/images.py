@@ -23,6 +23,9 @@ BASE_SUITE = "bookworm"
 BASE_PACKAGES = "python3,python3-venv,ca-certificates"
 BASE_WITHOUT = ("/usr/share/man/*", "/usr/share/doc/*", "/usr/share/locale/*", "/usr/share/info/*")
 
+STORAGE_DRIVER = os.environ.get("AIPERF_CLUSTER_STORAGE_DRIVER", "overlay")
+"""`vfs` works where the kernel has no overlay file system, and takes ten times as long."""
+
 CONTEXT = ("Dockerfile", "image-requirements.txt", "pyproject.toml", "README.md", "LICENSE", "src")
 """What the project's image is made from; .dockerignore names the same."""
 
@@ -31,41 +34,27 @@ class ImageError(Exception):
     """An image cannot be made; the message has the tool's own last words."""
 
 
-def build() -> Path:
-    """The archive of the project's image, made now unless the same sources were built before.
+def build() -> list[Path]:
+    """The archives that a cluster needs, pause and project; what was built before from the same sources is not again.
 
     Raises: ImageError.
     """
     IMAGES.mkdir(parents=True, exist_ok=True)
-    _pause_archive()
-    archive = project_archive()
+    archive = IMAGES / f"aiperf-{_digest(ROOT)}.tar"
     if not archive.exists():
         _build_base()
-        began = time.monotonic()
-        _build_project(archive)
-        for old in IMAGES.glob("aiperf-*.tar"):
-            if old != archive:
-                old.unlink()
-        print(f"built {PROJECT_IMAGE}: {time.monotonic() - began:.0f} s, {archive.stat().st_size / 1e6:.0f} MB", flush=True)
-    return archive
+        archive = _build_project()
+    return [_pause_archive(), archive]
 
 
-def project_archive() -> Path:
-    """Where the archive for the sources as they are now is, or would be."""
+def _digest(folder: Path) -> str:
     digest = hashlib.sha256(f"{BASE_SUITE} {BASE_PACKAGES}".encode())
     for name in CONTEXT:
-        path = ROOT / name
-        files = sorted(path.rglob("*")) if path.is_dir() else [path]
-        for file in files:
+        path = folder / name
+        for file in sorted(path.rglob("*")) if path.is_dir() else [path]:
             if file.is_file() and "__pycache__" not in file.parts:
-                digest.update(str(file.relative_to(ROOT)).encode() + b"\0" + file.read_bytes())
-    return IMAGES / f"aiperf-{digest.hexdigest()[:16]}.tar"
-
-
-def load_present(enter: Callable[..., list[str]]) -> None:
-    """Puts pause and project image into the running node."""
-    load(enter, _pause_archive())
-    load(enter, project_archive())
+                digest.update(str(file.relative_to(folder)).encode() + b"\0" + file.read_bytes())
+    return digest.hexdigest()[:16]
 
 
 def load(enter: Callable[..., list[str]], archive: Path) -> None:
@@ -124,11 +113,13 @@ def _build_base() -> None:
     print(f"built {BASE_IMAGE}: {time.monotonic() - began:.0f} s", flush=True)
 
 
-def _build_project(archive: Path) -> None:
+def _build_project() -> Path:
     """By the project's Dockerfile. pip inside asks what pip outside would ask, which leaves no trace in the image."""
+    began = time.monotonic()
     with tempfile.TemporaryDirectory(dir=CACHE) as folder:
         configuration = Path(folder, "pip.conf")
         configuration.write_text(_pip_configuration())
+        # A copy, as someone may be editing: the digest is of what goes in.
         context = Path(folder, "context")
         context.mkdir()
         for name in CONTEXT:
@@ -142,10 +133,15 @@ def _build_project(archive: Path) -> None:
             *_pip_volumes(),
             str(context),
         )
-        partial = archive.with_suffix(".partial")
-        partial.unlink(missing_ok=True)
-        _buildah("push", "--quiet", "--disable-compression", PROJECT_IMAGE, f"oci-archive:{partial}:{PROJECT_IMAGE}")
-        partial.replace(archive)
+        archive = IMAGES / f"aiperf-{_digest(context)}.tar"
+    for old in IMAGES.glob("aiperf-*"):
+        old.unlink()
+    partial = archive.with_suffix(".partial")
+    _buildah("push", "--quiet", "--disable-compression", PROJECT_IMAGE, f"docker-archive:{partial}:{PROJECT_IMAGE}")
+    partial.replace(archive)
+    seconds, megabytes = time.monotonic() - began, archive.stat().st_size / 1e6
+    print(f"built {PROJECT_IMAGE}: {seconds:.0f} s, {megabytes:.0f} MB unpacked", flush=True)
+    return archive
 
 
 def _pip_settings() -> dict[str, str]:
@@ -171,7 +167,7 @@ def _pip_volumes() -> list[str]:
 
 def _buildah(*arguments: str, check: bool = True) -> str:
     # Its own store: nothing of the machine's images is seen or changed. Short paths, as sockets lie there.
-    store = ("--root", str(CACHE / "buildah"), "--runroot", str(CACHE / "buildah-run"), "--storage-driver", "vfs")
+    store = ("--root", str(CACHE / "buildah"), "--runroot", str(CACHE / "buildah-run"), "--storage-driver", STORAGE_DRIVER)
     options = ("--isolation", "chroot", "--format", "oci") if arguments[0] == "bud" else ()
     command = ("nice", "-n", "19", "buildah", *store, arguments[0], *options, *arguments[1:])
     return _run(*command, check=check)

@@ -41,7 +41,7 @@ from tests.kubernetes.cluster.places import (
 
 T = TypeVar("T")
 
-READY_LIMIT_S = 120
+READY_LIMIT_S = 90
 """A guard against hanging: it takes about ten on two idle cores."""
 STOP_LIMIT_S = 30
 HIDDEN_FOLDERS = ("/run", "/var/lib")
@@ -55,10 +55,10 @@ class ClusterError(Exception):
     """The cluster cannot be had; the message says why and shows the last words of who knows more."""
 
 
-def up(lifeline: int | None, wait_for_lock_s: float) -> dict[str, Any]:
+def up(archives: list[Path], lifeline: int | None, wait_for_lock_s: float) -> dict[str, Any]:
     """The status of a cluster whose node is ready. Whatever fails, nothing is left.
 
-    `lifeline`: an inherited descriptor, the reading end of a pipe; the cluster ends with the last of its writers.
+    `archives`: the images to load. `lifeline`: an inherited descriptor, the reading end of a pipe; the cluster ends with the last of its writers.
     Raises: ClusterError.
     """
     for hidden in HIDDEN_FOLDERS:
@@ -69,7 +69,7 @@ def up(lifeline: int | None, wait_for_lock_s: float) -> dict[str, Any]:
             raise ClusterError("the cluster is up already; `down` ends it")
         _remove_remains()
         try:
-            return _start(lock, lifeline)
+            return _start(archives, lock, lifeline)
         except BaseException:
             _stop()
             raise
@@ -112,7 +112,7 @@ def enter(*command: str) -> list[str]:
     return ["nsenter", "--target", str(pid), "--mount", "--net", "--pid", "--uts", "--ipc", *command]
 
 
-def _start(lock: int, lifeline: int | None) -> dict[str, Any]:
+def _start(archives: list[Path], lock: int, lifeline: int | None) -> dict[str, Any]:
     began = time.monotonic()
     shutil.rmtree(LOGS, ignore_errors=True)
     LOGS.mkdir(parents=True)
@@ -149,7 +149,8 @@ def _start(lock: int, lifeline: int | None) -> dict[str, Any]:
     node.stdin.close()
     _until(lambda: Path(f"/proc/{pid}/root{components.CONTAINERD_SOCKET}").exists(), "containerd listens", node)
     timings = {}
-    images.load_present(enter)
+    for archive in archives:
+        images.load(enter, archive)
     timings["images_s"] = round(time.monotonic() - began, 1)
     api = Api(KUBECONFIG)
     _until(lambda: api.get("/readyz") == "ok", "the API server is ready", node)
