@@ -24,7 +24,7 @@ from aiperf.api.client import ApiClient
 from aiperf.api.connection import ApiAddress
 from aiperf.api.parcel import Shelf
 from aiperf.api.routes_artifacts import artifact_routes
-from aiperf.api.routes_dataset import STORE, store_routes, upload_routes
+from aiperf.api.routes_dataset import store_routes, upload_routes
 from aiperf.api.routes_run import run_routes
 from aiperf.api.run_board import RunBoard
 from aiperf.api.server import ApiServer, TlsFiles, build_app, listen
@@ -68,7 +68,6 @@ async def measure(root: Path, certificate: RunCertificate | None, server: Connec
         await timed("upload of the input file", server, lambda: client.upload_dataset(first), size)
         server.send("end")
         await timed("results", server, lambda: client.fetch_artifacts(root / "home"), mb * MB)
-        server.send("compiled")
         await timed("dataset store", server, lambda: client.fetch_dataset_store(root / "s", compile_limit_s=9), size)
 
 
@@ -106,7 +105,7 @@ async def serving(root: Path, certificate: RunCertificate | None, client: Connec
         *run_routes(board, lambda _: None),
         *artifact_routes(shelf, is_over=lambda: board.is_over, fetched=lambda: None),
         *upload_routes(Upload(root / "input"), lambda _: None),
-        *store_routes(shelf),
+        *store_routes(shelf, root / "served" / "0.jsonl"),
     ]
     server = ApiServer(build_app(TOKEN, routes), listen("127.0.0.1", 0, tls=tls is not None), tls)
     server.start()
@@ -122,8 +121,6 @@ async def serving(root: Path, certificate: RunCertificate | None, client: Connec
         if order == "end":
             shelf.stock_folder(root / "served")
             board.tell(RunFinished(0, "completed", "", "", ""))
-        elif order == "compiled":
-            shelf.stock(STORE, root / "served" / "0.jsonl")
         else:
             client.send((time.process_time(), peak_mb()))
 

@@ -19,11 +19,12 @@ from aiperf.api.contract import Told
 from aiperf.api.failures import ApiRefusedError, ControllerLostError, DamagedTransferError
 from aiperf.api.parcel import Shelf
 from aiperf.api.routes_artifacts import artifact_routes
-from aiperf.api.routes_dataset import STORE, store_routes, upload_routes
+from aiperf.api.routes_dataset import store_routes, upload_routes
 from aiperf.api.routes_run import run_routes
 from aiperf.api.run_board import RunBoard
 from aiperf.api.server import ApiServer, TlsFiles, build_app, listen
 from aiperf.api.upload import Upload
+from aiperf.report.atomic import write_atomic
 from aiperf.wire.messages import Notice, Progress, RunFinished
 
 TOKEN = "token-of-this-run"
@@ -89,7 +90,7 @@ async def serving(tmp_path: Path, certificate: RunCertificate | None = None) -> 
         *run_routes(controller.board, controller.stops.append),
         *artifact_routes(controller.shelf, is_over=lambda: controller.board.is_over, fetched=controller.fetched.set),
         *upload_routes(Upload(data_dir / "input"), controller.uploads.append),
-        *store_routes(controller.shelf),
+        *store_routes(controller.shelf, tmp_path / "dataset.store"),
     ]
     listener = listen("127.0.0.1", 0, tls=certificate is not None)
     controller.server = ApiServer(build_app(TOKEN, routes), listener, tls)
@@ -471,7 +472,6 @@ async def test_an_upload_whose_answer_was_lost_is_not_taken_twice(controller: Co
 
 
 async def test_workers_wait_for_the_store_and_get_it_whole(controller: Controller, tmp_path: Path) -> None:
-    (tmp_path / "dataset.store").write_bytes(b"store" * 100_000)
     async with ApiClient(controller.address()) as one, ApiClient(controller.address()) as two:
         fetching = [
             asyncio.create_task(client.fetch_dataset_store(tmp_path / f"worker{number}", compile_limit_s=30))
@@ -479,7 +479,7 @@ async def test_workers_wait_for_the_store_and_get_it_whole(controller: Controlle
         ]
         await asyncio.sleep(0.3)
         assert not any(task.done() for task in fetching)
-        controller.shelf.stock(STORE, tmp_path / "dataset.store")
+        write_atomic(tmp_path / "dataset.store", b"store" * 100_000)
         await asyncio.gather(*fetching)
     for number in range(2):
         assert (tmp_path / f"worker{number}").read_bytes() == b"store" * 100_000

@@ -90,15 +90,16 @@ STORE = "store"
 """The store's name on its shelf."""
 
 
-def store_routes(shelf: Shelf) -> list[BaseRoute]:
-    """The store is given out once it is stocked as STORE; until then workers are told to come again."""
+def store_routes(shelf: Shelf, store_path: Path) -> list[BaseRoute]:
+    """The store is given out once it is at its path, where it appears whole; until then workers are to come again."""
 
     async def send(request: Request) -> Response:
+        if not store_path.exists():
+            hint = "come again"
+            raise ApiProblem(503, "the dataset is not compiled yet", hint, {"Retry-After": "1"})
+        shelf.stock(STORE, store_path)
         try:
             parcel = await shelf.parcel(STORE, PATIENCE_S)
-        except KeyError as error:
-            hint = "come again"
-            raise ApiProblem(503, "the dataset is not compiled yet", hint, {"Retry-After": "1"}) from error
         except TimeoutError as error:
             raise not_packed() from error
         return parcel_answer(request, parcel)

@@ -8,7 +8,7 @@ import contextlib
 import ipaddress
 import logging
 import socket
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -39,20 +39,26 @@ class TlsFiles:
     key: Path
 
 
-def build_app(token: str, routes: Sequence[BaseRoute], is_ready: Callable[[], str] = str) -> TokenGate:
-    """The application. `is_ready()` is empty, or says in plain words what is missing.
+def build_app(
+    token: str,
+    routes: Sequence[BaseRoute],
+    *,
+    is_ready: Callable[[], str] = str,
+    is_healthy: Callable[[], str] = str,
+) -> TokenGate:
+    """The application. Both callables return nothing if all is well, else in plain words what is not.
 
     Raises: ValueError if the token is empty.
     """
 
-    async def healthz(_: Request) -> Response:
-        return Response(b"ok\n", media_type="text/plain")
+    def probe(check: Callable[[], str]) -> Callable[[Request], Awaitable[Response]]:
+        async def answer(_: Request) -> Response:
+            trouble = check()
+            return Response(f"{trouble or 'ok'}\n", 503 if trouble else 200, media_type="text/plain")
 
-    async def readyz(_: Request) -> Response:
-        missing = is_ready()
-        return Response(f"{missing or 'ok'}\n", 503 if missing else 200, media_type="text/plain")
+        return answer
 
-    probes = [Route("/healthz", healthz), Route("/readyz", readyz)]
+    probes = [Route("/healthz", probe(is_healthy)), Route("/readyz", probe(is_ready))]
     app = Starlette(
         routes=[*probes, *routes], exception_handlers={HTTPException: answer_problem, Exception: answer_bug}
     )
