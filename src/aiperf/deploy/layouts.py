@@ -1,7 +1,7 @@
 """Plan + machine → layout: how many services of each kind, in which processes, at which addresses.
 
-Owns: sizing and naming for the layouts of one machine. Does not own: the layout's form (`aiperf.service.layout`),
-starting it (`local`).
+Owns: hosts and addresses of every kind of deployment; sizing for one machine. Does not own: the layout's form
+(`aiperf.service.layout`), sizing for a cluster (`kubernetes.sizing`), starting it (`local`, `kubernetes`).
 """
 
 import math
@@ -9,10 +9,19 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from aiperf.clock import measure_anchor_ns
+from aiperf.deploy.kubernetes.names import Component, Names, names_of
+from aiperf.deploy.kubernetes.ports import (
+    COLUMNS_PORT,
+    CONTROL_PORT,
+    CREDITS_PORT,
+    HEALTH_PORT,
+    RECORDS_PORT,
+    SIDECAR_HEALTH_PORT,
+)
 from aiperf.errors import PlanError, Problem
 from aiperf.plan.plan import ServicesPlan
 from aiperf.schedule.phases import PhasePlan
-from aiperf.service.layout import SINGLETONS, Host, Layout, ServiceSeat, ServiceType
+from aiperf.service.layout import LOOPBACK, SINGLETONS, Host, Layout, ServiceSeat, ServiceType, binder_of
 from aiperf.service.machine import FILES_KEPT_BACK, Machine, connections_max
 
 CONNECTIONS_PER_WORKER = 1_000
@@ -22,11 +31,16 @@ CONTROL_HOST = "control"
 DATA_DIR = ".run"
 """Beside the artifacts, where there is room for bulk data; a temporary directory may lie in memory."""
 
+POD_WORK_DIR = "/work"
+POD_DATA_DIR = "/data"
+POD_ARTIFACT_DIR = "/artifacts"
+"""In every pod; all else there can only be read."""
+
 REQUEST_RATE_PER_WORKER = 5_000
 WORKERS_PER_RECORD_PROCESSOR = 4
 
 WORKERS_MAX = 128
-"""On one machine. A million connections need some sixty; a mistyped concurrency must not start processes by thousands."""
+"""On one machine. A million connections need some sixty; a mistyped concurrency must not start thousands."""
 
 
 def worker_count(phases: Sequence[PhasePlan], services: ServicesPlan, machine: Machine) -> int:
@@ -50,7 +64,8 @@ def worker_count(phases: Sequence[PhasePlan], services: ServicesPlan, machine: M
     if max(needed, services.workers_max or 0) > WORKERS_MAX:
         raise PlanError(
             Problem(
-                f"{max(needed, services.workers_max or 0):,} worker processes are too many for one machine ({WORKERS_MAX})",
+                f"{max(needed, services.workers_max or 0):,} worker processes are too many for one machine "
+                f"({WORKERS_MAX})",
                 "--concurrency" if needed > WORKERS_MAX else "--workers-max",
                 f"A worker may open {machine.open_files:,} files here: raise that limit (ulimit -n), or ask for less.",
             )
@@ -120,6 +135,50 @@ def memory_layout(
         data_dir=str(artifact_dir / DATA_DIR),
         random_seed=seed,
     )
+
+
+def kubernetes_layout(*, run_id: str, topology: str, workers: int, processors: int, seed: int) -> Layout:
+    """Hosts are containers, meeting by TCP at the names that the run's headless Service gives to pods.
+
+    `compact`: one control host; record processor `i` is beside worker `i` in the same pod, as many as workers.
+    `per-service`: each service is a host of its own.
+    """
+    seats = service_table(workers, processors)
+    if topology == "compact":
+        singletons = [Host(CONTROL_HOST, _singletons(), HEALTH_PORT)]
+    else:
+        singletons = [Host(seat.service_id, [seat], HEALTH_PORT) for seat in _singletons()]
+    beside = {ServiceType.RECORD_PROCESSOR: SIDECAR_HEALTH_PORT} if topology == "compact" else {}
+    hosts = [
+        *singletons,
+        *(Host(seat.service_id, [seat], beside.get(seat.service_type, HEALTH_PORT)) for seat in seats),
+    ]
+    return Layout(
+        run_id=run_id,
+        hosts=hosts,
+        addresses={
+            channel: [f"inproc://{channel}", f"tcp://{_place(channel, topology, names_of(run_id))}"]
+            for channel in channels_of(seats)
+        },
+        anchor_ns=0,
+        artifact_dir=POD_ARTIFACT_DIR,
+        work_dir=POD_WORK_DIR,
+        data_dir=POD_DATA_DIR,
+        random_seed=seed,
+    )
+
+
+def _place(channel: str, topology: str, names: Names) -> str:
+    """Host and port where a channel's binder is reached from other hosts."""
+    binder = binder_of(channel)
+    if channel.startswith("records/"):
+        if topology == "compact":
+            return f"{LOOPBACK}:{RECORDS_PORT}"
+        index = int(binder.rpartition("-")[2])
+        return f"{names.dns_name(Component.RECORD_PROCESSOR, index)}:{RECORDS_PORT}"
+    port = {"control": CONTROL_PORT, "credits": CREDITS_PORT, "columns": COLUMNS_PORT}[channel]
+    alone = topology != "compact" and binder != ServiceType.SYSTEM_CONTROLLER
+    return f"{names.dns_name(Component(binder) if alone else Component.CONTROLLER)}:{port}"
 
 
 def _singletons() -> list[ServiceSeat]:

@@ -23,6 +23,8 @@ class ServiceType(StrEnum):
     RECORD_PROCESSOR = "record-processor"
 
 
+LOOPBACK = "127.0.0.1"
+
 SINGLETONS = (
     ServiceType.SYSTEM_CONTROLLER,
     ServiceType.WORKER_MANAGER,
@@ -45,6 +47,8 @@ class Host(msgspec.Struct, frozen=True):
 
     host_id: str
     services: list[ServiceSeat]
+    health_port: int = 0
+    """Where `/healthz` and `/readyz` answer; 0: nobody asks."""
 
 
 class Layout(msgspec.Struct, frozen=True):
@@ -56,7 +60,7 @@ class Layout(msgspec.Struct, frozen=True):
     """Where the binder of each channel listens, by channel: `control`, `credits`, `columns`, `records/<service id>`.
     The first address is the nearest (`inproc` for services of the binder's own host), the last reaches everybody."""
     anchor_ns: int
-    """Of the run clock (`aiperf.clock`); shared by all processes of one machine."""
+    """Of the run clock (`aiperf.clock`); shared by all processes of one machine. 0: each machine measures its own."""
     artifact_dir: str
     work_dir: str
     """Private to the run and the user: sockets, plan and layout. Removed afterwards."""
@@ -81,6 +85,16 @@ class Layout(msgspec.Struct, frozen=True):
         binder = binder_of(channel)
         near = any(seat.service_id == binder for seat in self.host(host_id).services)
         return addresses[0] if near else addresses[-1]
+
+    def bind_addresses(self, channel: str) -> list[str]:
+        """Where the channel's binder listens. A name of its own host stands for all addresses of that host."""
+        return [_as_bound(address) for address in self.addresses[channel]]
+
+
+def _as_bound(address: str) -> str:
+    scheme, _, place = address.partition("://")
+    host, _, port = place.rpartition(":")
+    return f"tcp://*:{port}" if scheme == "tcp" and host != LOOPBACK else address
 
 
 def binder_of(channel: str) -> str:

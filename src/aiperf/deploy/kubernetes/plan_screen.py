@@ -1,0 +1,102 @@
+"""What is about to be created, on one screen, before anything is.
+
+Owns: the facts to show and their layout as plain text. Does not own: asking whether to go on, checking (preflight).
+"""
+
+from dataclasses import dataclass
+
+from aiperf.deploy.kubernetes.blueprint import Account, Blueprint
+from aiperf.deploy.kubernetes.names import Component
+from aiperf.deploy.kubernetes.sizing import WORKER_CHUNK_US, Resources
+from aiperf.plan.quantities import MIB, cpu_text, memory_text
+
+
+@dataclass(frozen=True, slots=True)
+class PlanScreen:
+    context: str
+    server: str
+    namespace: str
+    namespace_fate: str
+    image: str
+    topology: str
+    pods: int
+    components: tuple[tuple[str, int, Resources], ...]
+    """Name, number, size of each."""
+    cpu_millicores: int
+    memory_bytes: int
+    memory_limit_bytes: int
+    connections_per_worker: int
+    chunks_per_s: int | None
+    chunks_per_s_max: int
+    """What all workers can take at a core each."""
+    rights: str
+    access: str
+
+
+_RIGHTS = {
+    Account.OWN: "an account and a Role of the run",
+    Account.GIVEN: "the account {}",
+    Account.NONE: "none (no Role is made; why a worker was lost stays unknown)",
+}
+
+
+def plan_screen(blueprint: Blueprint, *, context: str, server: str, namespace_exists: bool) -> PlanScreen:
+    """The facts of a run in a cluster."""
+    sizing = blueprint.sizing
+    kept = "exists, is kept" if namespace_exists else "is made, and kept"
+    return PlanScreen(
+        context=context,
+        server=server,
+        namespace=blueprint.namespace,
+        namespace_fate="is made, and deleted afterwards" if blueprint.owns_namespace else kept,
+        image=blueprint.image,
+        topology=sizing.topology,
+        pods=sizing.pods,
+        components=tuple(
+            (component.value, sizing.count(component), sizing.resources[component])
+            for component in Component
+            if component in sizing.resources
+        ),
+        cpu_millicores=sizing.cpu_millicores,
+        memory_bytes=sizing.memory_bytes,
+        memory_limit_bytes=sizing.memory_limit_bytes,
+        connections_per_worker=sizing.connections_per_worker,
+        chunks_per_s=sizing.chunks_per_s,
+        chunks_per_s_max=int(sizing.workers * 1e6 / WORKER_CHUNK_US),
+        rights=_RIGHTS[blueprint.account].format(blueprint.cluster.service_account),
+        access=blueprint.cluster.api_access,
+    )
+
+
+def screen_text(screen: PlanScreen) -> str:
+    """The facts as plain lines."""
+    planned = "at the server's pace" if screen.chunks_per_s is None else f"planned: {screen.chunks_per_s:,} chunks/s"
+    rows = [
+        ("Context", f"{screen.context} ({screen.server})"),
+        ("Namespace", f"{screen.namespace} ({screen.namespace_fate})"),
+        ("Image", screen.image),
+        ("Pods", f"{screen.pods:,} ({screen.topology})"),
+        *(("", _component_text(*row)) for row in screen.components),
+        ("Asks for", f"{cpu_text(screen.cpu_millicores)} CPU, {_rounded(screen.memory_bytes)} memory"),
+        ("Held to", f"{_rounded(screen.memory_limit_bytes)} memory"),
+        (
+            "Load",
+            f"up to {screen.connections_per_worker:,} connections a worker, {planned}; "
+            f"workers take {screen.chunks_per_s_max:,} chunks/s at a core each",
+        ),
+        ("Rights", screen.rights),
+        ("Access", screen.access),
+    ]
+    return "\n".join(f"{name:<10} {text}" for name, text in rows)
+
+
+def _component_text(name: str, count: int, each: Resources) -> str:
+    limit = f", at most {cpu_text(each.cpu_limit_millicores)}" if each.cpu_limit_millicores else ""
+    memory = f"{memory_text(each.memory_bytes)} memory, at most {memory_text(each.memory_limit_bytes)}"
+    return f"{count:,} x {name}: {cpu_text(each.cpu_millicores)} CPU{limit}; {memory}"
+
+
+def _rounded(size_bytes: int) -> str:
+    """In MiB below 10 GiB, in GiB above: a sum of many sizes is seldom whole."""
+    mebibytes = size_bytes / MIB
+    return f"{mebibytes:,.0f} MiB" if mebibytes < 10 * 1024 else f"{mebibytes / 1024:,.1f} GiB"

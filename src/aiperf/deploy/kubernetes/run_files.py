@@ -1,0 +1,117 @@
+"""The files that every container of a run reads first, and the objects that hold them.
+
+Owns: ConfigMap (what anybody may read), Secret (what only the run may), the volume that shows both in one directory.
+Does not own: what the files say (`aiperf.plan.dumps`, `aiperf.service.layout`).
+
+A container sees only the files it needs: the API's private key is mounted at the controller alone.
+"""
+
+import json
+from typing import Any
+
+import msgspec
+
+from aiperf.deploy.kubernetes.blueprint import Blueprint
+from aiperf.deploy.kubernetes.names import Component
+from aiperf.deploy.kubernetes.pod_plan import CA_NAME
+from aiperf.plan.dumps import is_masked, public_dump
+
+LAYOUT_NAME = "layout.json"
+PLAN_NAME = "plan.json"
+"""With its secrets; of a standalone run without them. As `aiperf service` expects both."""
+PUBLIC_PLAN_NAME = "plan.public.json"
+TOKEN_NAME = "token"  # noqa: S105 (a file's name)
+WIRE_KEYS_NAME = "wire.json"
+API_CERTIFICATE_NAME = "tls.crt"
+API_PRIVATE_KEY_NAME = "tls.key"
+
+SHARED_SECRETS = (TOKEN_NAME, WIRE_KEYS_NAME, API_CERTIFICATE_NAME)
+"""Names of secret files that every container sees: to fetch the dataset, to speak to its peers."""
+
+ENDPOINT_KEY = "api-key"
+ENDPOINT_HEADERS = "headers"
+"""Keys of the user's own Secret with what the endpoint wants (`--endpoint-secret`)."""
+
+
+def config_map(blueprint: Blueprint) -> dict[str, Any]:
+    """Plan without secrets, layout, and the endpoint's certificate authorities."""
+    files = {
+        LAYOUT_NAME: msgspec.json.encode(blueprint.layout).decode(),
+        PUBLIC_PLAN_NAME: json.dumps(_public_plan(blueprint)),
+        **({CA_NAME: blueprint.ca_pem} if blueprint.ca_pem else {}),
+    }
+    return {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": blueprint.metadata(blueprint.names.config_map),
+        "immutable": True,
+        "data": files,
+    }
+
+
+def _public_plan(blueprint: Blueprint) -> dict[str, Any]:
+    """The plan without its secrets. A standalone run reads it as its plan: what is masked is not there at all."""
+    dump = public_dump(blueprint.plan)
+    if blueprint.standalone:
+        endpoint = dump["endpoint"]
+        endpoint["api_key"] = None
+        endpoint["headers"] = {name: value for name, value in endpoint["headers"].items() if not is_masked(value)}
+    return dump
+
+
+def secret(blueprint: Blueprint) -> dict[str, Any]:
+    """Keys and the plan with the endpoint's secrets. Raises: AssertionError for a standalone run: it makes its own."""
+    assert blueprint.secrets is not None
+    return {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "metadata": blueprint.metadata(blueprint.names.secret),
+        "immutable": True,
+        "type": "Opaque",
+        "stringData": {
+            PLAN_NAME: blueprint.secrets.private_plan,
+            TOKEN_NAME: blueprint.secrets.token,
+            WIRE_KEYS_NAME: blueprint.secrets.wire_keys,
+            API_CERTIFICATE_NAME: blueprint.secrets.api_certificate,
+            API_PRIVATE_KEY_NAME: blueprint.secrets.api_private_key,
+        },
+    }
+
+
+def run_volume(blueprint: Blueprint, component: Component) -> dict[str, Any]:
+    """The volume with the files that a pod of this component sees.
+
+    A standalone controller makes its files itself: it cannot wait for a Secret that it has yet to create.
+    """
+    if blueprint.standalone and component is Component.CONTROLLER:
+        return {"name": "run", "emptyDir": {"medium": "Memory", "sizeLimit": "16Mi"}}
+    public = [LAYOUT_NAME, *([CA_NAME] if blueprint.ca_pem else [])]
+    private = list(SHARED_SECRETS)
+    items = [{"key": name, "path": name} for name in public]
+    if blueprint.standalone:
+        items.append({"key": PUBLIC_PLAN_NAME, "path": PLAN_NAME})
+    else:
+        private.append(PLAN_NAME)
+    if component is Component.CONTROLLER:
+        private.append(API_PRIVATE_KEY_NAME)
+    sources = [
+        {"configMap": {"name": blueprint.names.config_map, "items": items}},
+        {
+            "secret": {
+                "name": blueprint.names.secret,
+                "items": [{"key": name, "path": name} for name in sorted(private)],
+            }
+        },
+    ]
+    return {"name": "run", "projected": {"sources": sources}}
+
+
+def endpoint_environment(blueprint: Blueprint) -> list[dict[str, Any]]:
+    """The endpoint's secrets out of the user's own Secret, for a plan that holds none."""
+    name = blueprint.cluster.endpoint_secret
+    if name is None:
+        return []
+    return [
+        {"name": variable, "valueFrom": {"secretKeyRef": {"name": name, "key": key, "optional": True}}}
+        for variable, key in (("AIPERF_API_KEY", ENDPOINT_KEY), ("AIPERF_HEADERS", ENDPOINT_HEADERS))
+    ]
