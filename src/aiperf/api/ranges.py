@@ -6,7 +6,7 @@ Owns: reading `Range`, `If-Range` and `Accept-Encoding`. Does not own: files, an
 import re
 from typing import NamedTuple
 
-_ONE_RANGE = re.compile(r"\s*bytes\s*=\s*(\d*)\s*-\s*(\d*)\s*", re.IGNORECASE)
+_ONE_RANGE = re.compile(r"\s*bytes\s*=\s*(\d{0,18})\s*-\s*(\d{0,18})\s*", re.IGNORECASE)
 _ZERO_WEIGHT = re.compile(r"q\s*=\s*0(\.0*)?\s*")
 
 

@@ -24,6 +24,9 @@ from aiperf.api.upload import Upload, UploadError, WrongContentError, WrongOffse
 PACKED_BLOCK_BYTES = BLOCK_BYTES + BLOCK_BYTES // 128 + 1024
 """What cannot be compressed becomes a little longer. Source: ZSTD_compressBound."""
 
+OFFSET_DIGITS = 18
+"""No file is larger, and Python refuses to read numbers of thousands of digits."""
+
 T = TypeVar("T")
 
 
@@ -48,7 +51,7 @@ def upload_routes(upload: Upload, received: Callable[[Path], None]) -> list[Base
 
     async def append(request: Request) -> Response:
         offset = request.headers.get(OFFSET_HEADER, "")
-        if not offset.isdecimal():
+        if not offset.isdecimal() or len(offset) > OFFSET_DIGITS:
             raise ApiProblem(400, f"the header {OFFSET_HEADER} says where the block begins, in bytes")
         if request.headers.get("content-encoding") != "zstd":
             raise ApiProblem(415, "blocks are compressed with zstd")

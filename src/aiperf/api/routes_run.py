@@ -36,7 +36,7 @@ def run_routes(board: RunBoard, stop: Callable[[bool], None]) -> list[BaseRoute]
         return Response(status_code=202)
 
     async def watch(socket: WebSocket) -> None:
-        after = socket.query_params.get("after", "0")
+        after = socket.query_params.get("after", "0")[:18]
         await socket.accept()
         with contextlib.suppress(WebSocketDisconnect):  # a watcher may leave at any time
             await _tell(socket, board, int(after) if after.isdecimal() else 0)
