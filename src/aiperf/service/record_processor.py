@@ -10,7 +10,6 @@ import asyncio
 import logging
 from collections.abc import Callable
 
-from aiperf.clock import Clock
 from aiperf.record.assembly import Assembled, RecordAssembler
 from aiperf.record.slices import read_slice
 from aiperf.service.column_messages import ColumnHeader, encode_columns
@@ -43,17 +42,17 @@ class RecordProcessor:
         seat: Seat,
         slices: Port,
         columns: Port,
-        clock: Clock,
         make_pipeline: Callable[[Configure], tuple[RecordAssembler, ShardOutlet]],
     ) -> None:
         self._seat = seat
         self._slices = slices
         self._columns = columns
-        self._clock = clock
         self._make_pipeline = make_pipeline
         self._workers: list[str] = []
         self._received: dict[int, int] = {}
         self._slice_arrived = asyncio.Event()
+        self._sending = asyncio.Lock()
+        """The records manager knows a line of the shard by its place, so batches leave in the order of their lines."""
         self._batch_count = 0
         self._record_count = 0
         self._configured = asyncio.Event()
@@ -102,11 +101,12 @@ class RecordProcessor:
                 await self._send_batch()
 
     async def _send_batch(self) -> None:
-        assembled = self._assembler.take()
-        if assembled is None:
-            return
-        for phase, part in by_phase(assembled):
-            await self._send_columns(phase, part)
+        async with self._sending:
+            assembled = self._assembler.take()
+            if assembled is None:
+                return
+            for phase, part in by_phase(assembled):
+                await self._send_columns(phase, part)
 
     async def _send_columns(self, phase: int, assembled: Assembled) -> None:
         partial = self._shards.write(phase, assembled)

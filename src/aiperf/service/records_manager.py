@@ -65,13 +65,13 @@ class RecordsManager:
         self._clock = clock
         self._in_thread = in_thread
         self._partials = {phase.value: Partial.empty() for phase in Phase}
-        self._starts_ns: dict[int, int] = {}
         self._ends_ns: dict[str, list[npt.NDArray[np.int64]]] = defaultdict(list)
         """When the requests of each line of a record processor's shard ended, in the order of lines."""
         self._batch_counts: dict[str, int] = defaultdict(int)
         self._batch_arrived = asyncio.Event()
         self._status: LoadStatus | None = None
         self._recent: deque[tuple[int, int, int]] = deque()
+        """Looks at the running phase: when, completed requests until then, output tokens until then."""
 
     async def run(self) -> None:
         await run_together(self._merge_columns(), self._take_orders())
@@ -83,7 +83,6 @@ class RecordsManager:
                 case Configure():
                     self._seat.send(ServiceReady(self._seat.name))
                 case StartPhase():
-                    self._starts_ns[message.phase] = message.start_ns
                     self._recent.clear()
                 case LoadStatus():
                     self._status = message

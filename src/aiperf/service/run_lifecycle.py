@@ -143,11 +143,7 @@ class RunLifecycle:
                 found_by = f"{message.service_id}: " if is_ours else ""
                 return self._fail(ExitCode(message.exit_code), found_by + message.reason)
             case HostLost():
-                seats = [
-                    seat for host in self._layout.hosts if host.host_id == message.host_id for seat in host.services
-                ]
-                lost = [self._lose(ServiceLost(seat.service_id, message.reason), now_ns) for seat in seats]
-                return [tell for tells in lost for tell in tells]
+                return self._lose_host(message, now_ns)
             case ServiceLost():
                 return self._lose(message, now_ns)
             case PhaseFinished():
@@ -158,13 +154,7 @@ class RunLifecycle:
                 self._awaited.discard(message.worker)
                 return self._process_when_flushed()
             case RecordsFinished():
-                self._batch_counts[message.service_id] = message.batch_count
-                self._lost_slices += message.lost_slice_count
-                if message.lost_record_count:
-                    self.notices.append(f"{message.service_id} has no record of {message.lost_record_count} requests")
-                if message.shard_path:
-                    self._shards[message.service_id] = message.shard_path
-                self._awaited.discard(message.service_id)
+                self._book_records(message)
                 return self._export_when_processed()
             case ResultsExported():
                 return self._end(message)
@@ -253,6 +243,15 @@ class RunLifecycle:
             for processor in processors
         ]
 
+    def _book_records(self, finished: RecordsFinished) -> None:
+        self._batch_counts[finished.service_id] = finished.batch_count
+        self._lost_slices += finished.lost_slice_count
+        if finished.lost_record_count:
+            self.notices.append(f"{finished.service_id} has no record of {finished.lost_record_count} requests")
+        if finished.shard_path:
+            self._shards[finished.service_id] = finished.shard_path
+        self._awaited.discard(finished.service_id)
+
     def _export_when_processed(self) -> list[Tell]:
         if self.state is not State.PROCESSING or self._awaited:
             return []
@@ -317,9 +316,13 @@ class RunLifecycle:
             return []
         return self._abort(f"given up after {progress.failed_count} failures that time does not mend", now_ns)
 
+    def _lose_host(self, lost: HostLost, now_ns: int) -> list[Tell]:
+        seats = [seat for host in self._layout.hosts if host.host_id == lost.host_id for seat in host.services]
+        return [tell for seat in seats for tell in self._lose(ServiceLost(seat.service_id, lost.reason), now_ns)]
+
     def _lose(self, lost: ServiceLost, now_ns: int) -> list[Tell]:
         kind = self._alive.pop(lost.service_id, None)
-        if kind is None:
+        if kind is None or self.state is State.OVER:  # over by the loss of another service of the same host
             return []
         self._awaited.discard(lost.service_id)
         self._lost.append(lost)

@@ -10,6 +10,8 @@ import dataclasses
 import logging
 from collections.abc import Mapping
 
+import msgspec
+
 from aiperf.clock import Clock
 from aiperf.schedule import actions
 from aiperf.schedule.ledger import CreditReturn
@@ -63,7 +65,6 @@ class TimingManager:
         self._scheduler: Scheduler | None = None
         self._start = StartPhase(0, 0, -1, -1)
         self._sequence = 0
-        self._draining = False
         self._rescheduled = asyncio.Event()
 
     async def run(self) -> None:
@@ -80,7 +81,8 @@ class TimingManager:
                 case StartPhase():
                     self._start_phase(message)
                 case StopPhase() if self._scheduler is not None:
-                    self._draining = True
+                    if not self._is_draining(now_ns):
+                        self._start = msgspec.structs.replace(self._start, stop_ns=now_ns)
                     self._perform(self._scheduler.stop(message.cut_ns, now_ns))
                 case ServiceLost() if message.service_id in self._slots_max:
                     del self._slots_max[message.service_id]
@@ -122,7 +124,6 @@ class TimingManager:
 
     def _start_phase(self, start: StartPhase) -> None:
         self._start = start
-        self._draining = False
         self._scheduler = Scheduler(self._phases[start.phase])
         shares = [WorkerShare(worker, slots_max) for worker, slots_max in self._slots_max.items()]
         self._perform(self._scheduler.start(shares, start.start_ns, self._clock.now_ns()))
@@ -159,8 +160,12 @@ class TimingManager:
             in_flight_count=self._scheduler.in_flight_count,
             expected_count=phase.request_count if phase.request_count is not None else -1,
             expected_s=phase.duration_ns / NS_PER_S if phase.duration_ns is not None else -1,
-            draining=self._draining,
+            draining=self._is_draining(self._clock.now_ns()),
         )
+
+    def _is_draining(self, now_ns: int) -> bool:
+        """Whether the phase has stopped dispatching, by its plan or by order."""
+        return 0 <= self._start.stop_ns <= now_ns
 
     def _perform(self, orders: list[actions.Action]) -> None:
         for action in orders:

@@ -187,7 +187,6 @@ def _record_processor(service: ServiceSeat, seat: Seat, around: Surroundings) ->
         seat=seat,
         slices=around.bind(f"records/{service.service_id}", Pattern.FUNNEL),
         columns=around.connect("columns", Pattern.FUNNEL, service.service_id),
-        clock=around.clock,
         make_pipeline=make_pipeline,
     )
     return processor.run(), dict

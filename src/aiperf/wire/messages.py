@@ -113,6 +113,7 @@ class PhaseFinished(Message):
     phase: int
     start_ns: int
     stop_ns: int
+    """No dispatch at or after this instant, by the plan or by an order to stop; -1: a count ended the phase."""
     end_ns: int
     ledger: dict[str, int]
     """issued, completed, failed, cancelled, censored, lost, unsent; and offered."""

@@ -323,6 +323,14 @@ def test_the_loss_of_a_service_there_is_once_ends_the_run(when):
     assert "records-manager was lost" in end.reason
 
 
+def test_a_lost_host_of_many_services_ends_the_run_once():
+    run = Run()
+    run.up_to_running()
+    (control, *_) = run.layout.hosts
+    tells = run(HostLost(control.host_id, "killed"))
+    assert [type(tell.message) for tell in tells].count(RunFinished) == 1
+
+
 def test_a_worker_lost_before_the_barrier_is_a_failure_to_start():
     run = Run()
     run.register_all()
