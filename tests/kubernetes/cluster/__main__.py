@@ -19,9 +19,12 @@ def main() -> int:
     up.add_argument("--wait", type=float, default=0, help="seconds to wait while another cluster is up on the machine")
     commands.add_parser("down", help="end it and remove everything of it; harmless if there is nothing")
     commands.add_parser("status", help="what runs, as JSON")
+    commands.add_parser("remains", help="what of a cluster is on the machine, a line each; fails if there is anything")
     commands.add_parser("kubeconfig", help="the path of the administrator's kubeconfig")
     load = commands.add_parser("load-image", help="put an image archive into the running cluster")
-    load.add_argument("archive", type=Path, nargs="?", help=f"default: build {PROJECT_IMAGE} from the sources as they are")
+    load.add_argument(
+        "archive", type=Path, nargs="?", help=f"default: build {PROJECT_IMAGE} from the sources as they are"
+    )
     enter = commands.add_parser("enter", help="run a command inside the node")
     enter.add_argument("argv", nargs=argparse.REMAINDER)
     arguments = parser.parse_args()
@@ -49,6 +52,11 @@ def run(arguments: argparse.Namespace) -> int:
             lifecycle.down()
         case "status":
             print(json.dumps(lifecycle.status(), indent=2))
+        case "remains":
+            found = lifecycle.remains()
+            for remnant in found:
+                print(remnant)
+            return 1 if found else 0
         case "kubeconfig":
             print(KUBECONFIG)
             return 0 if KUBECONFIG.exists() else 1

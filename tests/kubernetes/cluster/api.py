@@ -35,9 +35,9 @@ class Api:
         )
 
     def get(self, path: str) -> Any:
-        """The object or list at a path, or None if it does not answer so (yet)."""
+        """The object or list at a path, or the text at another URL; None if there is none (yet)."""
         try:
-            with self._opener.open(self._server + path, timeout=5) as answer:
+            with self._opener.open(path if "://" in path else self._server + path, timeout=5) as answer:
                 text = answer.read().decode()
         except (OSError, urllib.error.URLError):
             return None

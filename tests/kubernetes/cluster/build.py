@@ -35,7 +35,10 @@ class Program:
     """What the linker sets: without it Kubernetes says v0.0.0, and clients believe it."""
 
 
-_KUBERNETES = (f"k8s.io/component-base/version.gitVersion={VERSION}", f"k8s.io/client-go/pkg/version.gitVersion={VERSION}")
+_KUBERNETES = (
+    f"k8s.io/component-base/version.gitVersion={VERSION}",
+    f"k8s.io/client-go/pkg/version.gitVersion={VERSION}",
+)
 _CONTAINERD = (f"github.com/containerd/containerd/v2/version.Version={CONTAINERD_VERSION}",)
 
 PROGRAMS = (
@@ -100,12 +103,16 @@ def _compile(program: Program) -> None:
     environ = os.environ | {"CGO_ENABLED": "0", "GOMAXPROCS": PARALLEL, "GOWORK": "off"}
     command = ["go", "build", "-p", PARALLEL, "-trimpath", "-buildvcs=false", "-ldflags", flags]
     # A benchmark may run beside this, and nobody waits for a compiler at the same priority.
-    _run("nice", "-n", "19", *command, "-o", str(partial), program.package, env=environ, cwd=HERE / "go" / program.module)
+    _run(
+        "nice", "-n", "19", *command, "-o", str(partial), program.package, env=environ, cwd=HERE / "go" / program.module
+    )
     partial.replace(target)
     print(f"built {program.name}: {time.monotonic() - began:.0f} s, {target.stat().st_size / 1e6:.0f} MB", flush=True)
 
 
 def _run(*command: str, **options: object) -> None:
-    result = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, **options)  # type: ignore[call-overload]
+    result = subprocess.run(  # type: ignore[call-overload]
+        command, check=False, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, **options
+    )
     if result.returncode:
         raise BuildError(f"`{' '.join(command)}` failed with {result.returncode}:\n{result.stdout[-2000:]}")

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import trustme
-
 from tests.kubernetes.cluster.places import API_SERVICE_ADDRESS, API_URL, NODE, NODE_ADDRESS
 
 API_SERVER_NAMES = (

@@ -27,6 +27,10 @@ DATA_FOLDERS = ("/var/lib/etcd", "/var/lib/containerd", "/var/lib/kubelet", "/va
 memory there. So every path is the ordinary one, short enough for sockets, and gone with the namespace."""
 
 
+_VOLUME_PLUGINS = "/var/lib/kubelet/volumeplugins"
+DNS_READY_URL = f"http://{NODE_ADDRESS}:8181/ready"
+
+
 @dataclass(frozen=True)
 class Component:
     name: str
@@ -126,6 +130,8 @@ def _controller_manager(certificates: Certificates) -> tuple[str, ...]:
         f"--service-account-private-key-file={certificates.key('service-accounts')}",
         "--use-service-account-credentials=true",
         "--allocate-node-cidrs=false",
+        # It makes this folder; the usual one lies on the machine and not in the node.
+        f"--flex-volume-plugin-dir={_VOLUME_PLUGINS}",
         f"--cluster-cidr={POD_RANGE}",
         "--bind-address=127.0.0.1",
         "--leader-elect=false",
@@ -155,7 +161,7 @@ def _kubelet(certificates: Certificates, folder: Path) -> dict[str, object]:
         "clusterDomain": "cluster.local",
         "clusterDNS": [NODE_ADDRESS],
         "resolvConf": f"{folder}/resolv.conf",
-        "volumePluginDir": "/var/lib/kubelet/volumeplugins",
+        "volumePluginDir": _VOLUME_PLUGINS,
         "maxPods": 250,
         # Lowering a score needs a capability that a sandboxed root may lack.
         "oomScoreAdj": 0,
@@ -258,6 +264,7 @@ _COREFILE = f"""\
 cluster.local in-addr.arpa {{
     bind {NODE_ADDRESS}
     errors
+    ready {NODE_ADDRESS}:8181
     kubernetes cluster.local in-addr.arpa {{
         kubeconfig @KUBECONFIG@ aiperf-test-cluster
         pods insecure
@@ -272,8 +279,8 @@ cluster.local in-addr.arpa {{
     }}
 }}
 """
-"""No cache: it would keep a "no such name" from before a peer was published. No forwarding: there is nowhere to ask, and
-without the second block a name outside the cluster would be a server failure instead of unknown."""
+"""No cache: it would keep a "no such name" from before a peer was published. No forwarding: there is nowhere to ask,
+and without the second block a name outside the cluster would be a server failure instead of unknown."""
 
 
 def bootstrap_objects() -> list[dict[str, object]]:
@@ -294,5 +301,3 @@ def bootstrap_objects() -> list[dict[str, object]]:
             "subjects": [{"apiGroup": group, "kind": "User", "name": name}],
         },
     ]
-
-

@@ -26,6 +26,8 @@ BASE_WITHOUT = ("/usr/share/man/*", "/usr/share/doc/*", "/usr/share/locale/*", "
 STORAGE_DRIVER = os.environ.get("AIPERF_CLUSTER_STORAGE_DRIVER", "overlay")
 """`vfs` works where the kernel has no overlay file system, and takes ten times as long."""
 
+STORE_LIMIT_BYTES = 4 * 2**30
+
 CONTEXT = ("Dockerfile", "image-requirements.txt", "pyproject.toml", "README.md", "LICENSE", "src")
 """What the project's image is made from; .dockerignore names the same."""
 
@@ -139,9 +141,16 @@ def _build_project() -> Path:
     partial = archive.with_suffix(".partial")
     _buildah("push", "--quiet", "--disable-compression", PROJECT_IMAGE, f"docker-archive:{partial}:{PROJECT_IMAGE}")
     partial.replace(archive)
+    _bound_store()
     seconds, megabytes = time.monotonic() - began, archive.stat().st_size / 1e6
     print(f"built {PROJECT_IMAGE}: {seconds:.0f} s, {megabytes:.0f} MB unpacked", flush=True)
     return archive
+
+
+def _bound_store() -> None:
+    """Every change of the sources leaves layers. Beyond the bound they go, those that a next build would reuse too."""
+    if sum(file.lstat().st_size for file in (CACHE / "buildah").rglob("*") if file.is_file()) > STORE_LIMIT_BYTES:
+        _buildah("rmi", "--prune", "--force")
 
 
 def _pip_settings() -> dict[str, str]:
@@ -167,7 +176,14 @@ def _pip_volumes() -> list[str]:
 
 def _buildah(*arguments: str, check: bool = True) -> str:
     # Its own store: nothing of the machine's images is seen or changed. Short paths, as sockets lie there.
-    store = ("--root", str(CACHE / "buildah"), "--runroot", str(CACHE / "buildah-run"), "--storage-driver", STORAGE_DRIVER)
+    store = (
+        "--root",
+        str(CACHE / "buildah"),
+        "--runroot",
+        str(CACHE / "buildah-run"),
+        "--storage-driver",
+        STORAGE_DRIVER,
+    )
     options = ("--isolation", "chroot", "--format", "oci") if arguments[0] == "bud" else ()
     command = ("nice", "-n", "19", "buildah", *store, arguments[0], *options, *arguments[1:])
     return _run(*command, check=check)
@@ -175,7 +191,9 @@ def _buildah(*arguments: str, check: bool = True) -> str:
 
 def _run(*command: str, check: bool = True) -> str:
     environ = os.environ | {"TMPDIR": str(CACHE)}
-    result = subprocess.run(command, capture_output=True, text=True, env=environ)
+    result = subprocess.run(command, check=False, capture_output=True, text=True, env=environ)
     if result.returncode and check:
-        raise ImageError(f"`{' '.join(command)}` failed with {result.returncode}:\n{(result.stdout + result.stderr)[-3000:]}")
+        raise ImageError(
+            f"`{' '.join(command)}` failed with {result.returncode}:\n{(result.stdout + result.stderr)[-3000:]}"
+        )
     return result.stdout.strip() if result.returncode == 0 else ""

@@ -46,6 +46,7 @@ READY_LIMIT_S = 90
 STOP_LIMIT_S = 30
 HIDDEN_FOLDERS = ("/run", "/var/lib")
 """Memory inside the node: nothing that it needs from outside may lie there."""
+_IN_NEW_NAMESPACES = ("unshare", "--fork", "--pid", "--mount-proc", "--mount", "--net", "--uts", "--ipc")
 NODE_PROGRAM = HERE / "node.py"
 SPECIFICATION = RUN / "node.json"
 PROGRAMS = RUN / "programs.json"
@@ -58,7 +59,8 @@ class ClusterError(Exception):
 def up(archives: list[Path], lifeline: int | None, wait_for_lock_s: float) -> dict[str, Any]:
     """The status of a cluster whose node is ready. Whatever fails, nothing is left.
 
-    `archives`: the images to load. `lifeline`: an inherited descriptor, the reading end of a pipe; the cluster ends with the last of its writers.
+    `archives`: the images to load. `lifeline`: an inherited descriptor, the reading end of a pipe; the cluster ends with
+    the last of its writers.
     Raises: ClusterError.
     """
     for hidden in HIDDEN_FOLDERS:
@@ -99,6 +101,22 @@ def status() -> dict[str, Any]:
         "kubectl": str(BINARIES / "kubectl"),
         "programs": programs,
     }
+
+
+def remains() -> list[str]:
+    """What of a cluster is on the machine: none of it may be after `down`."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        with contextlib.suppress(OSError):
+            if entry.name.isdigit() and str((entry / "exe").readlink()).startswith(str(BINARIES)):
+                found.append(f"process {entry.name} {(entry / 'exe').readlink()}")
+    if (pid := _first_process()) is not None:
+        found.append(f"process {pid}, the node's first")
+    mounts = [line.split()[1] for line in Path("/proc/self/mounts").read_text().splitlines()]
+    found += [f"mount {mount}" for mount in mounts if mount.startswith(str(RUN)) or "/netns/" in mount]
+    found += [f"link {HOST_LINK}"] if Path(f"/sys/class/net/{HOST_LINK}").exists() else []
+    found += [f"control group {root / CGROUP}" for root in _cgroup_roots() if (root / CGROUP).exists()]
+    return found + ([f"folder {RUN}"] if RUN.exists() else [])
 
 
 def enter(*command: str) -> list[str]:
@@ -142,7 +160,8 @@ def _start(archives: list[Path], lock: int, lifeline: int | None) -> dict[str, A
     _make_cgroups()
     node = _spawn_node(tuple(descriptor for descriptor in (lock, lifeline) if descriptor is not None))
     pid = _until(_first_process, "the node's first process runs", node)
-    _until(lambda: os.readlink(f"/proc/{pid}/ns/net") != os.readlink("/proc/self/ns/net"), "it is apart", node)
+    here = Path("/proc/self/ns/net").readlink()
+    _until(lambda: Path(f"/proc/{pid}/ns/net").readlink() != here, "it is apart", node)
     _lay_link(pid)
     assert node.stdin is not None
     node.stdin.write(b"go\n")
@@ -159,6 +178,7 @@ def _start(archives: list[Path], lock: int, lifeline: int | None) -> dict[str, A
         api.apply(document)
     _until(lambda: _node_is_ready(api), "the node is ready", node)
     _until(lambda: api.get("/api/v1/namespaces/default/serviceaccounts/default"), "controllers work", node)
+    _until(lambda: api.get(components.DNS_READY_URL), "names are served", node)
     timings["ready_s"] = round(time.monotonic() - began, 1)
     return status() | {"timings": timings}
 
@@ -173,8 +193,7 @@ def _spawn_node(kept: tuple[int, ...]) -> subprocess.Popen[bytes]:
     """The node in new namespaces, out of the reach of this terminal's signals."""
     with (LOGS / "node.log").open("ab") as log:
         return subprocess.Popen(
-            ["unshare", "--fork", "--pid", "--mount-proc", "--mount", "--net", "--uts", "--ipc"]
-            + [sys.executable, "-u", str(NODE_PROGRAM), str(SPECIFICATION)],
+            [*_IN_NEW_NAMESPACES, sys.executable, "-u", str(NODE_PROGRAM), str(SPECIFICATION)],
             stdin=subprocess.PIPE,
             stdout=log,
             stderr=log,
@@ -199,7 +218,7 @@ def _lay_link(pid: int) -> None:
 
 
 def _ip(*arguments: str, prefix: tuple[str, ...] = ()) -> None:
-    result = subprocess.run([*prefix, "ip", *arguments], capture_output=True, text=True)
+    result = subprocess.run([*prefix, "ip", *arguments], check=False, capture_output=True, text=True)
     if result.returncode:
         raise ClusterError(f"ip {' '.join(arguments)}: {result.stderr.strip()}")
 
@@ -220,13 +239,14 @@ def _stop() -> None:
 
 def _remove_remains() -> None:
     """Link, control groups and files of a node that is not running."""
-    if Path(f"/sys/class/net/{HOST_LINK}").exists() and not _lock_is_held():
-        subprocess.run(["ip", "link", "delete", HOST_LINK], capture_output=True)
-    deadline_s = time.monotonic() + STOP_LIMIT_S
-    while left := _remove_cgroups():
-        if time.monotonic() > deadline_s:
-            raise ClusterError(f"control groups that cannot be removed: {', '.join(map(str, left[:3]))}")
-        time.sleep(0.1)
+    if not _another_is_up():
+        # The kernel removes a link some time after its other end's namespace; whoever is first.
+        subprocess.run(["ip", "link", "delete", HOST_LINK], check=False, capture_output=True)
+        deadline_s = time.monotonic() + STOP_LIMIT_S
+        while left := _remove_cgroups():
+            if time.monotonic() > deadline_s:
+                raise ClusterError(f"control groups that cannot be removed: {', '.join(map(str, left[:3]))}")
+            time.sleep(0.1)
     shutil.rmtree(RUN, ignore_errors=True)
     if RUN.exists():
         raise ClusterError(f"{RUN} cannot be removed")
@@ -283,13 +303,13 @@ def _first_process() -> int | None:
 
 def _outer_pids(first: int) -> dict[int, int]:
     """Process id inside the node -> here."""
-    namespace = os.readlink(f"/proc/{first}/ns/pid")
+    namespace = Path(f"/proc/{first}/ns/pid").readlink()
     found = {}
     for entry in Path("/proc").iterdir():
         if not entry.name.isdigit():
             continue
         try:
-            if os.readlink(entry / "ns/pid") == namespace:
+            if (entry / "ns/pid").readlink() == namespace:
                 found[_state_and_inner_pid(entry)[1]] = int(entry.name)
         except OSError:
             continue
@@ -323,8 +343,8 @@ def _locked(wait_s: float) -> Iterator[int]:
         os.close(descriptor)
 
 
-def _lock_is_held() -> bool:
-    """By a node; not by an `up` of ours, which holds it while it clears away what it found."""
+def _another_is_up() -> bool:
+    """Whether the machine's one cluster is another checkout's, whose link and control groups are not ours to remove."""
     if not LOCK.exists():
         return False
     descriptor = os.open(LOCK, os.O_RDWR | os.O_CLOEXEC)

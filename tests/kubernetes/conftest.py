@@ -1,0 +1,176 @@
+"""Fixtures for tests on a real cluster: the one that the harness brings up here, or any that a kubeconfig names.
+
+AIPERF_TEST_KUBECONFIG (with AIPERF_TEST_IMAGE, an image that its nodes can get) chooses a cluster of one's own. Without
+it the harness's cluster is used if it is up, and brought up for the session if not. If none can be had, tests fail.
+"""
+
+import json
+import os
+import select
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+LOCK_WAIT_S = 600
+"""Another checkout's tests may have the machine's cluster."""
+HANG_S = 90
+"""Far more than anything here takes on a slow machine."""
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "kubernetes: needs a real cluster")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if Path(__file__).parent in item.path.parents:
+            item.add_marker(pytest.mark.kubernetes)
+
+
+def harness(*arguments: str, **options: Any) -> subprocess.CompletedProcess[str]:
+    """A command of the harness, which runs to its end."""
+    command = [sys.executable, "-m", "tests.kubernetes.cluster", *arguments]
+    return subprocess.run(command, check=False, cwd=ROOT, capture_output=True, text=True, **options)
+
+
+class Cluster:
+    """A cluster to test with: kubectl, and the name of the project's image there."""
+
+    def __init__(self, kubeconfig: str, image: str, kubectl: str, status: dict[str, Any] | None) -> None:
+        self.kubeconfig = kubeconfig
+        self.image = image
+        self.status = status
+        """What the harness tells of its own cluster; None for one that it did not make."""
+        self._kubectl = kubectl
+
+    def command(self, *arguments: str) -> list[str]:
+        return [self._kubectl, "--kubeconfig", self.kubeconfig, *arguments]
+
+    def kubectl(
+        self, *arguments: str, stdin: str | None = None, check: bool = True
+    ) -> subprocess.CompletedProcess[str]:
+        """A kubectl command that ran to its end."""
+        result = subprocess.run(
+            self.command(*arguments), check=False, input=stdin, capture_output=True, text=True, timeout=HANG_S
+        )
+        assert result.returncode == 0 or not check, f"kubectl {' '.join(arguments)}: {result.stdout}{result.stderr}"
+        return result
+
+    def get(self, *arguments: str) -> Any:
+        """The object or list, as data."""
+        return json.loads(self.kubectl("get", *arguments, "--output=json").stdout)
+
+    def apply(self, *documents: dict[str, Any], check: bool = True) -> subprocess.CompletedProcess[str]:
+        text = "\n---\n".join(json.dumps(document) for document in documents)
+        return self.kubectl("apply", "--filename=-", stdin=text, check=check)
+
+
+class HarnessCluster(Cluster):
+    """The harness's own, which can be ended and begun anew under the same handle."""
+
+    def __init__(self) -> None:
+        self._lifeline: int | None = None
+        already = json.loads(harness("status").stdout or '{"up": false}')
+        self.is_ours = not already["up"]
+        if already["up"]:
+            harness("load-image", check=True)
+        status = self._start() if self.is_ours else already
+        super().__init__(status["kubeconfig"], "localhost/aiperf:test", status["kubectl"], status)
+
+    def _start(self) -> dict[str, Any]:
+        # The cluster lives as long as the writing end: it ends with these tests, also when they are killed.
+        reading, self._lifeline = os.pipe()
+        try:
+            result = harness("up", f"--wait={LOCK_WAIT_S}", f"--lifeline={reading}", pass_fds=[reading])
+        finally:
+            os.close(reading)
+        if result.returncode:
+            self.cut()
+            pytest.fail(f"no cluster to test with (docs/testing-kubernetes.md):\n{result.stderr}", pytrace=False)
+        return json.loads(result.stdout)
+
+    def again(self) -> None:
+        """A new cluster after the old one has gone."""
+        self.status = self._start()
+
+    def cut(self) -> None:
+        """What the kernel does when the tests are killed."""
+        if self._lifeline is not None:
+            os.close(self._lifeline)
+            self._lifeline = None
+
+    def down(self) -> None:
+        result = harness("down")
+        assert result.returncode == 0, result.stderr
+        self.cut()
+
+
+@pytest.fixture(scope="session")
+def cluster() -> Iterator[Cluster]:
+    """A cluster that is ready."""
+    if kubeconfig := os.environ.get("AIPERF_TEST_KUBECONFIG"):
+        image = os.environ.get("AIPERF_TEST_IMAGE")
+        assert image, (
+            "AIPERF_TEST_KUBECONFIG needs AIPERF_TEST_IMAGE: the project's image as that cluster's nodes get it"
+        )
+        yield Cluster(kubeconfig, image, os.environ.get("AIPERF_TEST_KUBECTL", "kubectl"), None)
+        return
+    own = HarnessCluster()
+    yield own
+    if own.is_ours:
+        own.down()
+        left = harness("remains").stdout
+        assert not left, f"left on the machine:\n{left}"
+
+
+@pytest.fixture
+def namespace(cluster: Cluster) -> Iterator[str]:
+    """A namespace of the test's own that enforces the `restricted` level of Pod Security."""
+    name = f"test-{uuid.uuid4().hex[:8]}"
+    labels = {"pod-security.kubernetes.io/enforce": "restricted"}
+    cluster.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels}})
+    yield name
+    cluster.kubectl("delete", "namespace", name, "--wait=false", check=False)
+
+
+@pytest.fixture
+def eventually() -> Callable[[Callable[[], Any], str], Any]:
+    """Waits for the first true value of a condition. The limit is a guard against hanging, no measure of speed."""
+
+    def wait(condition: Callable[[], Any], what: str) -> Any:
+        deadline_s = time.monotonic() + HANG_S
+        while not (value := condition()):
+            assert time.monotonic() < deadline_s, f"still not: {what}"
+            time.sleep(0.2)
+        return value
+
+    return wait
+
+
+@pytest.fixture
+def port_forward(cluster: Cluster, namespace: str) -> Iterator[Callable[[str, int], int]]:
+    """A factory: `port_forward("pod/name", 8000)` gives the local port that leads there."""
+    started = []
+
+    def forward(target: str, port: int) -> int:
+        command = cluster.command("--namespace", namespace, "port-forward", target, f":{port}")
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        started.append(process)
+        assert process.stdout is not None
+        readable, _, _ = select.select([process.stdout], [], [], HANG_S)
+        line = process.stdout.readline() if readable else ""
+        assert "127.0.0.1:" in line, f"port-forward: {line}"
+        return int(line.partition("127.0.0.1:")[2].split()[0])
+
+    yield forward
+    for process in started:
+        process.terminate()
+        process.wait(HANG_S)
+        process.stdout.close()
