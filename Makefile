@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 DEV_STAMP := $(VENV)/.dev-installed
 
-.PHONY: demo test check format docs bench clean
+.PHONY: demo test test-kubernetes check format docs bench clean
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "aiperf needs Python 3.11 or newer; call: make PYTHON=python3.12")'
@@ -26,6 +26,9 @@ demo: $(STAMP)  ## install, start the built-in server, run a benchmark against i
 test: $(DEV_STAMP)  ## all tests that need no cluster
 	$(BIN)/python -m pytest tests/unit tests/service --numprocesses 2 --quiet
 	$(BIN)/python -m pytest tests/system tests/truth --quiet
+
+test-kubernetes: $(DEV_STAMP)  ## tests on a real cluster, built and started here (root; docs/testing-kubernetes.md)
+	$(BIN)/python -m pytest tests/kubernetes --quiet
 
 check: $(DEV_STAMP)  ## style, types, layers, generated pages
 	$(BIN)/ruff check .
