@@ -1,11 +1,12 @@
 """The Plan as data: for artifacts without its secrets, for child processes with them.
 
-Owns: what counts as a secret, the mask, the private file. Does not own: where the files go.
+Owns: what counts as a secret in any file that people may see, the mask, the private file. Does not own: where files go.
 """
 
 import json
 import os
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from aiperf.plan.plan import Plan
 MASK = "**********"
 """Stands for a secret in everything people may see."""
 
-_SECRET_HEADER = re.compile(r"auth|cookie|key|token|secret|passw|signature|credential", re.IGNORECASE)
+_SECRET_HEADER = re.compile(r"auth|cookie|key|token|secret|passw|signature|credential|session", re.IGNORECASE)
 _SECRET_BODY_FIELD = re.compile(r"auth(?!or)|api[-_]?key|access[-_]?token|secret|passw|credential", re.IGNORECASE)
 """Narrower than for headers: `max_tokens` and `prompt_cache_key` are no secrets."""
 
@@ -28,7 +29,7 @@ def public_dump(plan: Plan) -> dict[str, Any]:
     data = plan.model_dump(mode="json")
     endpoint = data["endpoint"]
     endpoint["api_key"] = MASK if plan.endpoint.api_key else None
-    endpoint["headers"] = _masked(endpoint["headers"], _SECRET_HEADER)
+    endpoint["headers"] = masked_headers(endpoint["headers"])
     endpoint["extra_inputs"] = _masked(endpoint["extra_inputs"], _SECRET_BODY_FIELD)
     return data
 
@@ -55,10 +56,15 @@ def write_private_dump(plan: Plan, path: Path) -> None:
         file.write(private_dump(plan))
 
 
+def masked_headers(headers: Mapping[str, str]) -> dict[str, str]:
+    """The headers with a mask for the value of each whose name suggests a secret."""
+    return _masked(headers, _SECRET_HEADER)
+
+
 def is_masked(value: Any) -> bool:
     """Whether this value, or one in it, is a mask instead of the secret that it stood for."""
     return value == MASK or (isinstance(value, dict) and MASK in value.values())
 
 
-def _masked(values: dict[str, Any], secret_name: re.Pattern[str]) -> dict[str, Any]:
+def _masked(values: Mapping[str, Any], secret_name: re.Pattern[str]) -> dict[str, Any]:
     return {name: MASK if secret_name.search(name) else value for name, value in values.items()}

@@ -7,7 +7,6 @@ A line is put together from templates and from column text that is encoded in on
 less than its record.
 """
 
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -17,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from aiperf.endpoint.exchange import ErrorKind, Outcome
+from aiperf.plan.dumps import masked_headers
 from aiperf.record.assembly import RawResponse
 from aiperf.record.facts import FactsArray, Phase
 from aiperf.record.request_id import x_correlation_id, x_request_id
@@ -81,7 +81,7 @@ def raw_lines(
 
     `request_bodies` are JSON and stand in the line as they are.
     """
-    headers = _encode(_masked(request_headers))
+    headers = _encode(masked_headers(request_headers))
     statuses = facts["http_status"].tolist()
     return [
         b'%b,"payload":%b,"request_headers":%b,"status":%b,"response_headers":%b,"responses":%b,"error":%b}\n'
@@ -90,7 +90,7 @@ def raw_lines(
             body or b"null",
             headers,
             b"%d" % status if status else b"null",
-            _encode(_masked(_response_headers(response.head))),
+            _encode(masked_headers(_response_headers(response.head))),
             _encode(_chunks(response)),
             error,
         )
@@ -189,14 +189,6 @@ def _errors(facts: FactsArray, error_texts: Sequence[str]) -> list[bytes]:
         code = b"%d" % status if kind == ErrorKind.HTTP_STATUS else b"null"
         lines[row] = b'{"kind":"%b","code":%b,"message":%b}' % (_ERROR_KINDS[kind], code, _encode(error_texts[row]))
     return lines
-
-
-_SECRET_HEADER = re.compile(r"authorization|cookie|token|secret|password|api-?key|credential|session", re.IGNORECASE)
-MASK = "***"
-
-
-def _masked(headers: Mapping[str, str]) -> dict[str, str]:
-    return {name: MASK if _SECRET_HEADER.search(name) else value for name, value in headers.items()}
 
 
 def _response_headers(head: bytes) -> dict[str, str]:

@@ -4,11 +4,12 @@ from typing import Any
 import numpy as np
 
 from aiperf.endpoint.exchange import ErrorKind, Outcome
+from aiperf.plan.dumps import MASK
 from aiperf.record.answer import Chunk
 from aiperf.record.assembly import RawResponse
 from aiperf.record.facts import FACTS_DTYPE, FactsArray
 from aiperf.record.request_id import x_correlation_id, x_request_id
-from aiperf.report.request_lines import MASK, LineContext, raw_lines, request_lines
+from aiperf.report.request_lines import LineContext, raw_lines, request_lines
 
 CONTEXT = LineContext(
     benchmark_id="run",
@@ -120,13 +121,13 @@ def test_no_records_give_no_lines() -> None:
 def test_raw_line() -> None:
     head = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nSet-Cookie: a=b\r\nVia: x\r\nvia: y\r\n\r\n"
     response = RawResponse(head, [Chunk(150, 10, b'{"a":1}'), Chunk(200, 0, b"\xff")])
-    headers = {"Authorization": "Bearer secret", "X-Api-Key": "secret", "X-Team": "mine"}
+    headers = {"Authorization": "Bearer secret", "X-Api-Key": "secret", "X-Auth": "secret", "X-Team": "mine"}
     facts = facts_of({"http_status": 200}, {"http_status": 0, "error_kind": ErrorKind.RESET})
     bodies = [b'{"model":"m"}', b""]
     lines = raw_lines(facts, [response, RawResponse(b"", [])], bodies, headers, ["", "why"], CONTEXT)
     whole, broken = map(json.loads, lines)
     assert whole["payload"] == {"model": "m"}
-    assert whole["request_headers"] == {"Authorization": MASK, "X-Api-Key": MASK, "X-Team": "mine"}
+    assert whole["request_headers"] == {"Authorization": MASK, "X-Api-Key": MASK, "X-Auth": MASK, "X-Team": "mine"}
     assert whole["status"] == 200
     assert whole["response_headers"] == {"content-type": "text/event-stream", "set-cookie": MASK, "via": "x, y"}
     assert whole["responses"] == [
