@@ -76,8 +76,6 @@ class Metric:
     censoring: Censoring | None = None
     adjusts: str = ""
     """ADJUSTED: tag of the metric it is made from."""
-    console: bool = False
-    """Has a row in the final table."""
     exported: bool = True
     """False for what only the verdict looks at."""
     source: str = ""
@@ -94,28 +92,28 @@ METRICS: tuple[Metric, ...] = (
     # Latencies
     Metric("time_to_first_token", "Time to First Token", "ms", _PER,
            "first content chunk - sent", latency.time_to_first_token, _LOW, streaming_only=True,
-           censoring=Censoring("sent_ns", "first_content_ns"), console=True, source=AIPERF),
+           censoring=Censoring("sent_ns", "first_content_ns"), source=AIPERF),
     Metric("time_to_first_output_token", "Time to First Output Token", "ms", _PER,
            "first content chunk that is not reasoning - sent", latency.time_to_first_output_token, _LOW,
-           streaming_only=True, censoring=Censoring("sent_ns", "first_output_ns"), console=True, source=AIPERF),
+           streaming_only=True, censoring=Censoring("sent_ns", "first_output_ns"), source=AIPERF),
     Metric("time_to_second_token", "Time to Second Token", "ms", _PER,
            "second content chunk - first; undefined if they share a read", latency.time_to_second_token, _LOW,
            streaming_only=True, source=AIPERF),
     Metric("inter_token_latency", "Inter Token Latency", "ms", _PER,
            "(request latency - TTFT) / (OSL - tokens of the first chunk, 1 if unknown); "
            "undefined if OSL < 2 or all content came in one read",
-           latency.inter_token_latency, _LOW, streaming_only=True, console=True, source=AIPERF),
+           latency.inter_token_latency, _LOW, streaming_only=True, source=AIPERF),
     Metric("inter_chunk_latency", "Inter Chunk Latency", "ms", Kind.LIST,
            "gaps between neighbouring content chunks of different reads", None, _LOW, streaming_only=True,
            source=AIPERF),
     Metric("request_latency", "Request Latency", "ms", _PER,
            "end - sent; the end is the last content chunk, without streaming the last body byte",
-           latency.request_latency, _LOW, censoring=Censoring("sent_ns", None), console=True, source=AIPERF),
+           latency.request_latency, _LOW, censoring=Censoring("sent_ns", None), source=AIPERF),
     Metric("effective_time_to_first_token", "Effective Time to First Token", "ms", _PER,
            "first content chunk - due", latency.effective_time_to_first_token, _LOW, streaming_only=True,
-           censoring=Censoring("due_ns", "first_content_ns"), console=True, source="G. Tene, coordinated omission"),
+           censoring=Censoring("due_ns", "first_content_ns"), source="G. Tene, coordinated omission"),
     Metric("effective_latency", "Effective Latency", "ms", _PER,
-           "end - due", latency.effective_latency, _LOW, censoring=Censoring("due_ns", None), console=True,
+           "end - due", latency.effective_latency, _LOW, censoring=Censoring("due_ns", None),
            source="G. Tene, coordinated omission; AIPerf's starts later, at credit issue"),
     Metric("adj_time_to_first_token", "Adjusted Time to First Token", "ms", Kind.ADJUSTED,
            "percentiles with every failed request at +∞ (null)", None, _LOW, streaming_only=True,
@@ -134,16 +132,16 @@ METRICS: tuple[Metric, ...] = (
     # What one user gets
     Metric("output_token_throughput_per_user", "Output Token Throughput Per User", "tokens/s/user", _PER,
            "1 / inter-token latency", throughput.output_token_throughput_per_user, _HIGH, streaming_only=True,
-           console=True, source=AIPERF),
+           source=AIPERF),
     Metric("e2e_output_token_throughput", "End-to-End Output Token Throughput", "tokens/s/user", _PER,
            "OSL / request latency", throughput.e2e_output_token_throughput, _HIGH, source=AIPERF),
     Metric("prefill_throughput_per_user", "Prefill Throughput Per User", "tokens/s/user", _PER,
            "ISL / TTFT", throughput.prefill_throughput_per_user, _HIGH, streaming_only=True, source=AIPERF),
     # Tokens
     Metric("input_sequence_length", "Input Sequence Length", "tokens", _PER,
-           "prompt tokens (ISL)", tokens.input_sequence_length, console=True, source=AIPERF),
+           "prompt tokens (ISL)", tokens.input_sequence_length, source=AIPERF),
     Metric("output_sequence_length", "Output Sequence Length", "tokens", _PER,
-           "output + reasoning tokens (OSL)", tokens.output_sequence_length, console=True, source=AIPERF),
+           "output + reasoning tokens (OSL)", tokens.output_sequence_length, source=AIPERF),
     Metric("output_token_count", "Output Token Count", "tokens", _PER,
            "output tokens without reasoning", tokens.output_token_count, source=AIPERF),
     Metric("reasoning_token_count", "Reasoning Token Count", "tokens", _PER,
@@ -215,13 +213,13 @@ METRICS: tuple[Metric, ...] = (
            "bytes on the wire / 1,000", http_trace.http_req_data_received, source=K6),
     # The run
     Metric("request_throughput", "Request Throughput", "requests/s", _RUN,
-           "request count / benchmark duration", rates.request_throughput, _HIGH, console=True, source=AIPERF),
+           "request count / benchmark duration", rates.request_throughput, _HIGH, source=AIPERF),
     Metric("output_token_throughput", "Output Token Throughput", "tokens/s", _RUN,
-           "Σ OSL / benchmark duration", rates.output_token_throughput, _HIGH, console=True, source=AIPERF),
+           "Σ OSL / benchmark duration", rates.output_token_throughput, _HIGH, source=AIPERF),
     Metric("input_token_throughput", "Input Token Throughput", "tokens/s", _RUN,
            "Σ ISL / benchmark duration", rates.input_token_throughput, _HIGH, source=AIPERF),
     Metric("total_token_throughput", "Total Token Throughput", "tokens/s", _RUN,
-           "Σ (ISL + OSL) / benchmark duration", rates.total_token_throughput, _HIGH, console=True, source=AIPERF),
+           "Σ (ISL + OSL) / benchmark duration", rates.total_token_throughput, _HIGH, source=AIPERF),
     Metric("steady_request_throughput", "Steady Request Throughput", "requests/s", _RUN,
            "successes of the steady window (closed loop: by the share of their time in it) / its length",
            rates.steady_request_throughput, _HIGH),
@@ -230,7 +228,7 @@ METRICS: tuple[Metric, ...] = (
     Metric("steady_window_duration", "Steady Window Duration", "s", _RUN,
            "last sending - first end of a success", rates.steady_window_duration),
     Metric("request_count", "Request Count", "requests", _RUN,
-           "successes", rates.request_count, _HIGH, console=True, source=AIPERF),
+           "successes", rates.request_count, _HIGH, source=AIPERF),
     Metric("error_request_count", "Error Request Count", "requests", _RUN,
            "failures", rates.error_request_count, _LOW, source=AIPERF),
     Metric("completed_request_count", "Completed Request Count", "requests", _RUN,
@@ -254,7 +252,7 @@ METRICS: tuple[Metric, ...] = (
     Metric("good_request_fraction", "Good Request Fraction", "ratio", _RUN,
            "good requests / (successes + failures)", rates.good_request_fraction, _HIGH, source=AIPERF),
     Metric("goodput", "Goodput", "requests/s", _RUN,
-           "good requests / benchmark duration", rates.goodput, _HIGH, console=True,
+           "good requests / benchmark duration", rates.goodput, _HIGH,
            source="DistServe (OSDI 2024); " + AIPERF),
     Metric("offered_rate", "Offered Rate", "requests/s", _RUN,
            "what the schedule asked for, per second of sending", rates.offered_rate),
@@ -269,7 +267,7 @@ METRICS: tuple[Metric, ...] = (
            "spread of the workers' true start instants", rates.start_skew, _LOW),
     # In flight
     Metric("effective_concurrency", "Effective Concurrency", "requests", _SWEEP,
-           "requests between sent and end, time-weighted", concurrency.effective_concurrency, console=True,
+           "requests between sent and end, time-weighted", concurrency.effective_concurrency,
            source=AIPERF),
     Metric("effective_prefill_concurrency", "Effective Prefill Concurrency", "requests", _SWEEP,
            "requests between sent and first content chunk, time-weighted", concurrency.effective_prefill_concurrency,

@@ -23,12 +23,9 @@ from aiperf.metrics.totals import Totals
 from aiperf.plan.dumps import public_dump
 from aiperf.plan.plan import Plan
 from aiperf.record.facts import Phase
+from aiperf.report import console, csv_export, inputs_json, summary_json
 from aiperf.report.atomic import atomic_file
-from aiperf.report.console import write_console
-from aiperf.report.csv_export import write_csv
-from aiperf.report.inputs_json import write_inputs
 from aiperf.report.shards import completion_ranks, merge_shards
-from aiperf.report.summary_json import write_summary
 from aiperf.schedule.ledger import Ledger
 from aiperf.service.dataset_manager import STORE_NAME
 from aiperf.service.layout import Layout, ServiceType
@@ -43,11 +40,12 @@ def export_results(
 ) -> ResultsExported:
     """Writes every artifact; says where they are. Raises: InfrastructureError if a file cannot be written."""
     folder, prefix = Path(layout.artifact_dir), plan.results.export_prefix
-    summary_path = folder / f"{prefix}_aiperf.json"
-    written = ["inputs.json", "logs/aiperf.log"]
+    summary_path = folder / (prefix + summary_json.FILE_SUFFIX)
+    csv_path, console_path = folder / (prefix + csv_export.FILE_SUFFIX), folder / (prefix + console.FILE_SUFFIX)
+    written = [inputs_json.FILE_NAME, "logs/aiperf.log"]
     warnings = list(order.warnings)
 
-    write_inputs(folder / "inputs.json", _sessions(Store.open(Path(layout.data_dir) / STORE_NAME)))
+    inputs_json.write_inputs(folder / inputs_json.FILE_NAME, _sessions(Store.open(Path(layout.data_dir) / STORE_NAME)))
     lines = {} if plan.results.export_level == "summary" else {f"{prefix}.jsonl": LINES_SUFFIX}
     if plan.results.export_level == "raw":
         lines[f"{prefix}_raw.jsonl"] = RAW_SUFFIX
@@ -58,11 +56,11 @@ def export_results(
         if missing:
             warnings.append(f"{name} lacks {missing} lines: the record processor that had them was lost")
 
-    written = [summary_path.name, f"{prefix}_aiperf.csv", f"{prefix}_console.txt", *written]
+    written = [summary_path.name, csv_path.name, console_path.name, *written]
     summary = summarise(partial, _run_facts(order, partial, layout, plan, warnings, written))
-    write_csv(folder / f"{prefix}_aiperf.csv", summary)
-    write_console(folder / f"{prefix}_console.txt", summary)
-    write_summary(summary_path, summary)
+    csv_export.write_csv(csv_path, summary)
+    console.write_console(console_path, summary)
+    summary_json.write_summary(summary_path, summary)
     return ResultsExported(
         artifact_dir=str(folder),
         summary_path=str(summary_path),

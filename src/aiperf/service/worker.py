@@ -228,7 +228,7 @@ class Worker:
                 self._return_credits()
 
     def _call_at(self, at_ns: int, callback: Callable[[_Phase], None], phase: _Phase) -> None:
-        """Never early: until that instant the dispatcher's own clock decides, and an arrival may be due just before it."""
+        """Never early: until then the dispatcher's own clock decides, and an arrival may be due just before it."""
         delay_s = max(0, at_ns - self._clock.now_ns()) / NS_PER_S + LOOP_TIMER_GRAIN_S
         self._loop.call_later(delay_s, callback, phase)
 
