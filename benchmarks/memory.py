@@ -72,7 +72,8 @@ def measure(name: str, command: list[str], artifact_dir: Path) -> None:
             peaks[pid] = max(peaks[pid], size)
             if roles.get(pid, "profile") in ("profile", "?"):
                 roles[pid] = role_of(pid, artifact_dir)
-        together = max(together, sum(size for pid, size in sizes.items() if roles[pid] not in ("mock-server", "starter")))
+        own = sum(size for pid, size in sizes.items() if roles[pid] not in ("mock-server", "starter"))
+        together = max(together, own)
         with_mock = max(with_mock, sum(sizes.values()))
         time.sleep(INTERVAL_S)
     if process.returncode:
@@ -96,9 +97,9 @@ def measure_streams(itl_ms: int) -> None:
     try:
         url = mock.stdout.readline().split()[-1]
         with tempfile.TemporaryDirectory() as folder:
-            command = [*AIPERF, "profile", "-m", "mock", "--tokenizer", "builtin", "-u", url, "--streaming", "--isl", "16",
-                       "--concurrency", str(STREAMS), "--request-count", str(STREAMS), "--ui", "none",
-                       "--log-level", "info", "--artifact-dir", folder]  # fmt: skip
+            command = [*AIPERF, "profile", "-m", "mock", "--tokenizer", "builtin", "-u", url, "--streaming",
+                       "--isl", "16", "--concurrency", str(STREAMS), "--request-count", str(STREAMS),
+                       "--ui", "none", "--log-level", "info", "--artifact-dir", folder]  # fmt: skip
             measure("streams", command, Path(folder))
     finally:
         mock.terminate()

@@ -58,7 +58,7 @@ class Answer:
         self.last_content_width_ns = 0
         self.content_chunk_count = 0
         self.shared_chunk_count = 0
-        self.gaps_ns: array[int] = array("q")
+        self.gaps_ns: array[int] | tuple[()] = ()
         """Between neighbouring reads that brought content: eight bytes a chunk are all that a long stream leaves."""
         self.has_content = False
         self.has_reasoning = False
@@ -85,6 +85,8 @@ class Answer:
         else:
             if count == 1:
                 self.second_content_ns = stamp_ns
+            if not self.gaps_ns:
+                self.gaps_ns = array("q")
             self.gaps_ns.append(stamp_ns - self.last_content_ns)
         if self.first_output_ns < 0 and (text or tool_call):
             self.first_output_ns = stamp_ns

@@ -18,7 +18,7 @@ from aiperf.endpoint.dialect import Dialect
 from aiperf.endpoint.exchange import ErrorKind, Outcome
 from aiperf.record.answer import Answer, Chunk
 from aiperf.record.facts import EXCHANGE_FIELDS, FactsArray, facts_array
-from aiperf.record.slices import Slice
+from aiperf.record.slices import READ_LENGTH, Slice
 from aiperf.record.stream import ResponseBody, response_body
 from aiperf.record.token_counts import (
     CountTokens,
@@ -121,8 +121,7 @@ class RecordAssembler:
         Raises: ValueError if the slice is corrupt or came before; nothing of it is taken then.
         """
         header = part.header
-        reads = part.reads.tolist()
-        _check_lengths([row[3] for row in reads], len(part.blob))
+        _check_lengths(part.reads[:, READ_LENGTH], len(part.blob))
         worker = self._workers.setdefault(header.worker_index, _Worker())
         self._advance(worker, header.sequence)
         bodies = worker.bodies
@@ -132,7 +131,7 @@ class RecordAssembler:
             )
         blob = bytes(part.blob)
         start = 0
-        for handle, stamp_ns, after_ns, length in reads:
+        for handle, stamp_ns, after_ns, length in part.reads.tolist():
             stop = start + length
             body = bodies.get(handle)
             if body is not None:
@@ -210,6 +209,6 @@ class RecordAssembler:
         return count
 
 
-def _check_lengths(lengths: list[int], blob_bytes: int) -> None:
-    if sum(lengths) != blob_bytes or (lengths and min(lengths) < 0):
+def _check_lengths(lengths: npt.NDArray[np.int64], blob_bytes: int) -> None:
+    if lengths.sum() != blob_bytes or (lengths < 0).any():
         raise ValueError("the reads of the slice do not add up to its bytes")

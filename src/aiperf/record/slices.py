@@ -22,6 +22,8 @@ from aiperf.record.facts import EXCHANGE_FIELDS
 
 HEAD_WIDTH = 3
 READ_WIDTH = 4
+READ_LENGTH = 3
+"""Column of `reads`."""
 END_WIDTH = 1 + len(EXCHANGE_FIELDS)
 
 

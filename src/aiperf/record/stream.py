@@ -14,6 +14,7 @@ from aiperf.endpoint.exchange import BodyKind, ErrorKind
 from aiperf.endpoint.server_error import error_line_of_body
 from aiperf.endpoint.sse import Event, SseParser
 from aiperf.record.answer import Answer, Chunk
+from aiperf.record.chunk_template import ChunkTemplate
 
 BODY_LIMIT_BYTES = 64 * 1024 * 1024
 """A whole body is kept until it can be decoded. The largest answers are a hundredth of this."""
@@ -22,6 +23,8 @@ ERROR_BODY_LIMIT_BYTES = 64 * 1024
 """An error's message stands at its start."""
 
 DONE = b"[DONE]"
+
+_PLAIN_EVENT_BYTES = len(b"data: \n\n")
 
 # JSON nested beyond all reason ends in a RecursionError, which msgspec does not turn into its own.
 _NOT_DECODABLE = (ValueError, RecursionError)
@@ -57,12 +60,16 @@ def response_body(
 class EventStream:
     """A body of server-sent events, one delta each."""
 
-    __slots__ = ("_decode", "_event_count", "_is_done", "_is_finished", "_parser", "answer")
+    __slots__ = ("_decode", "_event_count", "_is_between", "_is_done", "_is_finished", "_parser", "_template", "answer")
 
     def __init__(self, answer: Answer, dialect: Dialect) -> None:
         self.answer = answer
         self._decode = dialect.decode_event
         self._parser = SseParser()
+        self._template: ChunkTemplate | None = None
+        """Made when a second chunk of text came."""
+        self._is_between = False
+        """The bytes so far are whole events, and the parser holds nothing back, not even the half of a line end."""
         self._event_count = 0
         self._is_finished = False
         """A finish reason came."""
@@ -72,17 +79,24 @@ class EventStream:
     def read(self, stamp_ns: int, after_ns: int, data: bytes) -> None:
         if self._is_done:
             return
+        was_between = self._is_between
+        if was_between and self._template is not None and (delta := self._template.read(data)) is not None:
+            self._event_count += 1
+            self.answer.add_chunk(delta, stamp_ns, 0, shares_read=False)
+            return
         try:
             events = self._parser.feed(data)
         except ValueError as error:
             self.answer.blame(ErrorKind.MALFORMED_BODY, str(error))
             self._is_done = True
             return
+        held = self._parser.pending
+        self._is_between = not held and data[-1:] == b"\n"
         if not events:
             return
         # Only an event that ends with the read is known to the instant; the others came since the read before it.
         followed_width_ns = stamp_ns - after_ns if stamp_ns > after_ns else 0
-        last_width_ns = followed_width_ns if self._parser.pending.strip() else 0
+        last_width_ns = followed_width_ns if held.strip() else 0
         last = len(events) - 1
         shares_read = False
         for position, event in enumerate(events):
@@ -91,6 +105,17 @@ class EventStream:
                 shares_read = True
             elif self._is_done:
                 return
+        if shares_read and was_between and self._is_between:
+            self._learn(data, events)
+
+    def _learn(self, data: bytes, events: list[bytes | Event]) -> None:
+        """Takes a read that was one plain chunk, the second or a later one, for a model of those to come."""
+        event, answer = events[0], self.answer
+        if len(events) > 1 or isinstance(event, Event) or len(data) != len(event) + _PLAIN_EVENT_BYTES:
+            return
+        if answer.chunks is None and answer.content_chunk_count > 1:
+            self._template = self._template or ChunkTemplate()
+            self._template.learn(event, self._decode)
 
     def _take(self, event: bytes | Event, stamp_ns: int, width_ns: int, shares_read: bool) -> bool:
         """Whether the event was a content chunk."""

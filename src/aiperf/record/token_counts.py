@@ -47,6 +47,10 @@ class TokenColumns(NamedTuple):
     token_source: int
 
 
+# A NamedTuple's own constructor is a Python-level function, and this is called for every record.
+_new_columns = tuple.__new__
+
+
 class TextToCount(NamedTuple):
     """A record whose token columns wait for the tokenizer."""
 
@@ -78,7 +82,8 @@ def token_columns(
         if reasoning < 0 and not answer.has_reasoning:
             reasoning = 0
         output = max(usage.completion_tokens - max(reasoning, 0), 0)
-    return TokenColumns(isl, client_isl_tokens, requested_osl_tokens, output, reasoning, NONE, NONE, *usage, source)
+    columns = (isl, client_isl_tokens, requested_osl_tokens, output, reasoning, NONE, NONE, *usage, source)
+    return _new_columns(TokenColumns, columns)
 
 
 def text_to_count(row: int, answer: Answer, columns: TokenColumns) -> TextToCount | None:
