@@ -3,6 +3,7 @@
 import fcntl
 import os
 import pty
+import re
 import select
 import signal
 import termios
@@ -74,6 +75,7 @@ class Terminal:
 
 
 CTRL_C = b"\x03"
+COLOUR = re.compile(r"\x1b\[([0-9;]*)m")
 
 
 def is_interrupted(run):
@@ -204,3 +206,28 @@ def test_a_terminal_that_goes_away_ends_the_run(aiperf, url):
     run.finish()
     assert run.exit_code == 3  # the results are there, but could not be shown
     assert run.summary["was_cancelled"]
+
+
+def test_no_color_leaves_the_screen_without_colour(aiperf, url):
+    terminal = Terminal()
+    options = terminal.options()
+    options["env"] |= {"NO_COLOR": "1"}
+    run = aiperf.start_small(url, "--streaming", "--concurrency", "2", "--request-count", "20", **options)
+    terminal.started()
+    run.finish()
+    terminal.close()
+    assert run.exit_code == 0
+    assert "Time to first token" in terminal.screen
+    codes = {code for sequence in COLOUR.findall(terminal.screen) for code in sequence.split(";")}
+    assert not codes & {str(number) for number in (*range(30, 39), *range(40, 49), *range(90, 98), *range(100, 108))}
+
+
+def test_a_pause_of_the_command_is_no_silence_of_the_controller(aiperf, url):
+    run = aiperf.start_small(url, "--concurrency", "2", "--request-count", "100")
+    run.wait_for_load()
+    run.signal(signal.SIGSTOP)
+    time.sleep(2)
+    run.signal(signal.SIGCONT)
+    run.finish()
+    assert run.exit_code == 0
+    assert run.value("request_count") == 100
