@@ -38,7 +38,7 @@ def dispatcher_us(due: bool) -> float:
     indices = np.arange(BATCH_COUNT, dtype=np.int64).tobytes()
     due_ns = np.arange(BATCH_COUNT, dtype=np.int64).tobytes() if due else b""
     dispatcher = Dispatcher()
-    dispatcher.prepare(-1, 0, -1, -1)
+    dispatcher.prepare(-1, 0, -1)
     began = time.process_time()
     for _ in range(batches):
         dispatcher.add(indices, due_ns)

@@ -1,6 +1,5 @@
 """Conversions at the edge. Inside, every time is an integer number of nanoseconds and says so in its name."""
 
-NS_PER_US = 1_000
 NS_PER_MS = 1_000_000
 NS_PER_S = 1_000_000_000
 

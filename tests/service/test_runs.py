@@ -165,6 +165,26 @@ async def test_one_stop_lets_requests_in_flight_finish_and_reports_an_interrupte
     assert summary["credits"]["censored"] == 0
 
 
+async def test_a_rate_that_is_stopped_early_is_told_over_the_time_it_ran(benchmark_run):
+    run = benchmark_run()
+
+    def stop_early(progress, seat) -> None:
+        if len(run.progress) == 8:
+            seat.send(StopRun(now=False, reason="interrupted by the user"))
+
+    run.on_progress = stop_early
+    await run.run(request_rate=100, arrival_pattern="constant", duration_s=600)
+    assert run.summary["offered_rate"]["avg"] == pytest.approx(100, rel=0.02)
+    assert run.summary["achieved_rate"]["avg"] == pytest.approx(100, rel=0.02)
+
+
+async def test_the_grace_period_is_shown_as_draining(benchmark_run):
+    run = benchmark_run()
+    run.server.latency_ms = lambda n: 2_000
+    await run.run(concurrency=4, duration_s=1)
+    assert "draining" in [progress.state for progress in run.progress]
+
+
 async def test_a_second_stop_cuts_what_is_in_flight(benchmark_run):
     run = benchmark_run()
     run.server.latency_ms = lambda n: 100 if n < 8 else 1_000_000

@@ -51,16 +51,8 @@ class DueTimer:
         else:
             self._wait()
 
-    def disarm(self) -> None:
-        self._armed_ns = -1
-        if self._descriptor is not None:
-            self._descriptor.set(0, 0)
-        elif self._handle is not None:
-            self._handle.cancel()
-            self._handle = None
-
     def close(self) -> None:
-        """Disarms for good. Idempotent."""
+        """Fires no more. Idempotent."""
         self._armed_ns = -1
         if self._descriptor is not None:
             self._loop.remove_reader(self._descriptor.fileno())

@@ -49,7 +49,7 @@ class TimerDescriptor:
         return self._descriptor
 
     def set(self, at_ns: int, flags: int) -> None:
-        """Fires once at `at_ns` on the timer's clock, at once if that is past; 0 disarms."""
+        """Fires once at `at_ns` on the timer's clock, at once if that is past."""
         assert _libc is not None
         value = self._setting.value
         value.seconds, value.nanoseconds = divmod(at_ns, NS_PER_S)

@@ -122,8 +122,3 @@ FactsArray = npt.NDArray[Any]
 def facts_array(flat: list[int]) -> FactsArray:
     """The table of records whose fields stand one after another in `flat`. Shape: (len(flat) / fields,)."""
     return np.array(flat, dtype=np.int64).view(FACTS_DTYPE)
-
-
-def facts_from_bytes(data: bytes | memoryview) -> FactsArray:
-    """The table whose `tobytes()` is `data`. Raises: ValueError if the length is no multiple of a row."""
-    return np.frombuffer(data, dtype=FACTS_DTYPE)

@@ -26,15 +26,15 @@ class Dispatcher:
 
     __slots__ = (
         "_counts", "_due_ns", "_ended", "_indices", "_limit", "_slots_max", "_start_ns", "_stop_ns", "_unlimited",
-        "cut_ns", "in_flight", "last_due_ns",
+        "in_flight", "last_due_ns",
     )  # fmt: skip
 
     def __init__(self, slots_max: int = NONE) -> None:
         self._slots_max = NO_LIMIT if slots_max == NONE else slots_max
-        self.prepare(0, NO_LIMIT, NONE, NONE)
+        self.prepare(0, NO_LIMIT, NONE)
 
-    def prepare(self, slots: int, start_ns: int, stop_ns: int, cut_ns: int) -> None:
-        """Begins a phase with an empty hand. -1: no limit of slots, no stop instant, no cut."""
+    def prepare(self, slots: int, start_ns: int, stop_ns: int) -> None:
+        """Begins a phase with an empty hand. -1: no limit of slots, no stop instant."""
         self._indices: deque[int] = deque()
         self._due_ns: deque[int] = deque()
         """As long as `_indices` in open loop, empty in closed loop."""
@@ -42,8 +42,6 @@ class Dispatcher:
         self._ended = False
         self._start_ns = start_ns
         self._stop_ns = NO_LIMIT if stop_ns == NONE else stop_ns
-        self.cut_ns = cut_ns
-        """What is in flight at this instant is to be cut by the worker; -1: never."""
         self.in_flight = 0
         self.last_due_ns = NONE
         """When the credit that `next` gave last was due; -1 in closed loop."""

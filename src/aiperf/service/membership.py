@@ -4,20 +4,19 @@ Owns: what every service does besides its own work. Does not own: judging silenc
 """
 
 import asyncio
-import os
 from collections.abc import Callable, Coroutine
 from typing import Any
 
 from aiperf.clock import Clock
-from aiperf.service.layout import ServiceSeat, ServiceType
+from aiperf.service.layout import ServiceType
 from aiperf.units import NS_PER_S
 from aiperf.wire.bus import Seat
 from aiperf.wire.messages import HEARTBEAT_INTERVAL_NS, Heartbeat, Registered
 
 
-def register(seat: Seat, service: ServiceSeat, host_id: str) -> None:
+def register(seat: Seat) -> None:
     """Tells the controller that the service is there."""
-    seat.send(Registered(service.service_id, service.service_type.value, os.getpid(), host_id))
+    seat.send(Registered(seat.name))
 
 
 async def run_together(*works: Coroutine[Any, Any, None]) -> None:

@@ -90,7 +90,7 @@ async def run_service(service: ServiceSeat, around: Surroundings) -> None:
     beating: asyncio.Task[None] | None = None
     try:
         running, health = _MAKERS[service.service_type](service, seat, around)
-        register(seat, service, around.host.host_id)
+        register(seat)
         beating = asyncio.create_task(keep_in_touch(seat, around.clock, health))
         await running
     except AIPerfError as error:

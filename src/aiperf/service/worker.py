@@ -175,7 +175,7 @@ class Worker:
         self._store = Store.open(Path(configure.dataset_path))
         self._sampler = Sampler(self._sampling, len(self._store), self._seed)
         self._outlet.configure(configure.record_processors)
-        self._credits.send([encode(WorkerJoined(self._seat.name, self._slots_max))])
+        self._credits.send([encode(WorkerJoined(self._slots_max))])
         self._configured.set()
 
     async def _get_ready(self) -> None:
@@ -203,7 +203,7 @@ class Worker:
                 case PreparePhase():
                     self._phase = _Phase(message.phase, message.cut_ns, self._run_id)
                     self._freed_ns.clear()
-                    self._dispatcher.prepare(message.slots, message.start_ns, message.stop_ns, message.cut_ns)
+                    self._dispatcher.prepare(message.slots, message.start_ns, message.stop_ns)
                     self._await_cut(self._phase)
                     if message.stop_ns >= 0:
                         self._call_at(message.stop_ns, self._stop_dispatching, self._phase)

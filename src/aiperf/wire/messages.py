@@ -24,9 +24,6 @@ class Message(msgspec.Struct, tag=True, array_like=True):
 
 class Registered(Message):
     service_id: str
-    service_type: str
-    pid: int
-    host_id: str
 
 
 class ServiceReady(Message):
@@ -258,9 +255,8 @@ class LoadStatus(Message):
 
 
 class WorkerJoined(Message):
-    """A worker introduces itself on the credit socket."""
+    """A worker introduces itself on the credit socket, by whose name it is known."""
 
-    worker: str
     slots_max: int
 
 

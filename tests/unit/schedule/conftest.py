@@ -39,6 +39,7 @@ class SimulatedWorker:
     low_water: int = -1
     returning: int = 0
     prepared: bool = False
+    cut_ns: int = -1
     drained: bool = False
 
     def __post_init__(self) -> None:
@@ -197,7 +198,8 @@ class Simulation:
             case PrepareWorker():
                 assert not worker.prepared
                 worker.prepared = True
-                dispatcher.prepare(action.slots, action.start_ns, action.stop_ns, action.cut_ns)
+                dispatcher.prepare(action.slots, action.start_ns, action.stop_ns)
+                worker.cut_ns = action.cut_ns
                 if action.stop_ns >= 0:
                     self._at(action.stop_ns - worker.skew_ns, self._stop_dispatching, worker)
                 self._await_cut(worker, action.cut_ns)
@@ -211,7 +213,7 @@ class Simulation:
             case EndCredits():
                 dispatcher.end_credits()
             case CutWorker():
-                dispatcher.cut_ns = action.cut_ns
+                worker.cut_ns = action.cut_ns
                 self._stop_dispatching(worker)
                 self._await_cut(worker, action.cut_ns)
         self._pump(worker)
@@ -266,7 +268,7 @@ class Simulation:
             self._at(max(cut_ns - worker.skew_ns, self.now_ns), self._cut, worker, cut_ns)
 
     def _cut(self, worker: SimulatedWorker, cut_ns: int) -> None:
-        if worker.alive and worker.dispatcher.cut_ns == cut_ns:
+        if worker.alive and worker.cut_ns == cut_ns:
             for index in list(worker.running):
                 self._end(worker, index, CENSORED)
             self._return(worker)

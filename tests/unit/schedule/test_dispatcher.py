@@ -15,9 +15,9 @@ def int64(*values):
     return np.array(values, np.int64).tobytes()
 
 
-def ready(slots=-1, start_ns=0, stop_ns=-1, cut_ns=-1, slots_max=-1):
+def ready(slots=-1, start_ns=0, stop_ns=-1, slots_max=-1):
     dispatcher = Dispatcher(slots_max)
-    dispatcher.prepare(slots, start_ns, stop_ns, cut_ns)
+    dispatcher.prepare(slots, start_ns, stop_ns)
     return dispatcher
 
 
@@ -170,8 +170,8 @@ def test_a_new_phase_begins_with_an_empty_hand():
     dispatcher.next(0)
     dispatcher.end_credits()
     dispatcher.stop()
-    dispatcher.prepare(2, 0, -1, 77)
-    assert (dispatcher.queued, dispatcher.in_flight, dispatcher.cut_ns) == (0, 0, 77)
+    dispatcher.prepare(2, 0, -1)
+    assert (dispatcher.queued, dispatcher.in_flight) == (0, 0)
     assert dispatcher.take_returns(0) == CreditReturn(idle_slots=2)
     dispatcher.add(int64(3))
     assert dispatcher.next(0) == 3

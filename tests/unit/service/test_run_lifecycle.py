@@ -63,7 +63,7 @@ class Run:
         told: list[Tell] = []
         for seat in self.layout.services():
             if seat.service_type is not ServiceType.SYSTEM_CONTROLLER:
-                told += self(Registered(seat.service_id, seat.service_type, 1, "h"))
+                told += self(Registered(seat.service_id))
         return told
 
     def up_to_running(self) -> list[Tell]:
@@ -179,7 +179,7 @@ def test_no_success_is_a_failed_benchmark_with_the_first_error_as_reason():
 
 def test_services_that_do_not_start_are_named():
     run = Run()
-    run(Registered("worker-0", "worker", 1, "h"))
+    run(Registered("worker-0"))
     assert run.lifecycle.tick(STARTUP_LIMIT_NS - 1) == []
     end = finished(run.lifecycle.tick(STARTUP_LIMIT_NS))
     assert end.exit_code == ExitCode.INFRASTRUCTURE
