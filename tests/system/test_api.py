@@ -12,11 +12,13 @@ from pathlib import Path
 
 import pytest
 
+from aiperf.api import routes_run
 from aiperf.api.certificate import RunCertificate, make_certificate
 from aiperf.api.client import ApiClient
 from aiperf.api.connection import ApiAddress
 from aiperf.api.contract import Told
 from aiperf.api.failures import ApiRefusedError, ControllerLostError, DamagedTransferError
+from aiperf.api.follow import follow
 from aiperf.api.parcel import Shelf
 from aiperf.api.routes_artifacts import artifact_routes
 from aiperf.api.routes_dataset import store_routes, upload_routes
@@ -118,6 +120,8 @@ class Network:
     """For each connection in turn: cut it after so many bytes, of either direction."""
     spoil_at: list[int]
     """For each connection in turn: change the byte that comes back at this place."""
+    cut_answers_after: list[int]
+    """For each connection in turn: cut it after so many bytes that came back."""
     connection_count: int = 0
     moved_bytes: int = 0
 
@@ -125,12 +129,13 @@ class Network:
         self.connection_count += 1
         left = self.cut_after.pop(0) if self.cut_after else 1 << 60
         spoil = self.spoil_at.pop(0) if self.spoil_at else -1
+        answers_limit = self.cut_answers_after.pop(0) if self.cut_answers_after else 1 << 60
         far_reader, far_writer = await asyncio.open_connection("127.0.0.1", self.port)
 
-        async def pump(source: asyncio.StreamReader, to: asyncio.StreamWriter, spoil: int) -> None:
+        async def pump(source: asyncio.StreamReader, to: asyncio.StreamWriter, spoil: int, limit: int) -> None:
             nonlocal left
             position = 0
-            while data := await source.read(min(65536, max(1, left))):
+            while position < limit and (data := await source.read(min(65536, max(1, left), limit - position))):
                 if position <= spoil < position + len(data):
                     data = data[: spoil - position] + bytes([data[spoil - position] ^ 1]) + data[spoil - position + 1 :]
                 position += len(data)
@@ -142,8 +147,8 @@ class Network:
                     return
 
         pumps = [
-            asyncio.create_task(pump(reader, far_writer, -1)),
-            asyncio.create_task(pump(far_reader, writer, spoil)),
+            asyncio.create_task(pump(reader, far_writer, -1, 1 << 60)),
+            asyncio.create_task(pump(far_reader, writer, spoil, answers_limit)),
         ]
         await asyncio.wait(pumps, return_when=asyncio.FIRST_COMPLETED)
         for task in pumps:
@@ -161,8 +166,10 @@ async def network() -> AsyncIterator[MakeNetwork]:
     """A factory: a relay to a port, with its own port."""
     servers: list[asyncio.Server] = []
 
-    async def make(port: int, *, cut_after: list[int] = (), spoil_at: list[int] = ()) -> tuple[Network, int]:
-        relay = Network(port, list(cut_after), list(spoil_at))
+    async def make(
+        port: int, *, cut_after: list[int] = (), spoil_at: list[int] = (), cut_answers_after: list[int] = ()
+    ) -> tuple[Network, int]:
+        relay = Network(port, list(cut_after), list(spoil_at), list(cut_answers_after))
         servers.append(await asyncio.start_server(relay.relay, "127.0.0.1", 0))
         return relay, servers[-1].sockets[0].getsockname()[1]
 
@@ -268,6 +275,18 @@ async def test_who_comes_back_hears_nothing_twice(controller: Controller, networ
     assert [message.text.split()[0] for message in told[:-1]] == [str(number) for number in range(12)]
     assert told[-1] == FINISHED
     assert relay.connection_count > 2
+
+
+async def test_in_silence_a_watcher_knows_that_somebody_is_there(
+    controller: Controller, network: MakeNetwork, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(routes_run, "HEARTBEAT_S", 0.1)
+    relay, port = await network(controller.port)
+    watching = asyncio.create_task(collect(follow(controller.address(port), patience_s=5, word_limit_s=0.6)))
+    await asyncio.sleep(1.5)
+    controller.board.tell(FINISHED)
+    assert await watching == [FINISHED]
+    assert relay.connection_count == 1
 
 
 async def test_a_server_that_is_gone_ends_following_with_a_reason(controller: Controller) -> None:
@@ -458,7 +477,46 @@ async def test_an_upload_that_is_cut_goes_on_where_it_was(
     assert relay.moved_bytes < 40_000_000
 
 
-async def test_an_upload_whose_answer_was_lost_is_not_taken_twice(controller: Controller, tmp_path: Path) -> None:
+@pytest.mark.parametrize("answer_bytes", range(20, 500, 60))
+async def test_blocks_whose_answer_was_lost_are_not_taken_twice(
+    controller: Controller, network: MakeNetwork, tmp_path: Path, answer_bytes: int
+) -> None:
+    content = incompressible(3, 9_000_000)
+    (tmp_path / "a.jsonl").write_bytes(content)
+    # Every connection ends within, or between, the answers to the first requests on it.
+    relay, port = await network(controller.port, cut_answers_after=[answer_bytes] * 3)
+    async with ApiClient(controller.address(port)) as client:
+        await client.upload_dataset(tmp_path / "a.jsonl")
+    assert controller.uploads[0].read_bytes() == content
+    assert relay.connection_count > 1
+
+
+async def test_after_a_lost_answer_the_upload_goes_on_and_does_not_begin_anew(
+    controller: Controller, network: MakeNetwork, tmp_path: Path
+) -> None:
+    content = incompressible(4, 8_000_000)
+    (tmp_path / "a.jsonl").write_bytes(content)
+    begin = '{"name": "a.jsonl", "size": 8000000}'
+    first_answer = await raw_request(controller, "PUT /v1/dataset HTTP/1.1", f"Content-Length: {len(begin)}", "", begin)
+    relay, port = await network(controller.port, cut_answers_after=[len(first_answer) + 5])
+    async with ApiClient(controller.address(port)) as client:
+        await client.upload_dataset(tmp_path / "a.jsonl")
+    assert controller.uploads[0].read_bytes() == content
+    assert relay.connection_count == 2
+    assert relay.moved_bytes < 2.5 * len(content)
+
+
+@pytest.mark.parametrize("answer_bytes", range(20, 500, 60))
+async def test_an_answer_that_is_cut_anywhere_is_asked_for_again(
+    controller: Controller, network: MakeNetwork, answer_bytes: int
+) -> None:
+    _, port = await network(controller.port, cut_answers_after=[answer_bytes] * 3)
+    controller.board.tell(progress(4))
+    async with ApiClient(controller.address(port)) as client:
+        assert (await client.run_info()).progress == progress(4)
+
+
+async def test_a_complete_upload_is_not_taken_twice(controller: Controller, tmp_path: Path) -> None:
     (tmp_path / "a.jsonl").write_bytes(b"{}\n")
     async with ApiClient(controller.address()) as client:
         first = await client.upload_dataset(tmp_path / "a.jsonl")

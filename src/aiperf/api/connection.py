@@ -115,6 +115,9 @@ class Connections:
             with _network():
                 connection.request(method, self._prefix + path, body, {**self._headers, **(headers or {})})
                 response = connection.getresponse()
+            if not response.chunked and "Content-Length" not in response.headers:
+                # A head that is cut at the end of a line looks whole to the library.
+                raise DroppedError("the connection ended within the head of an answer")
             yield Answer(response)
             keep = response.isclosed()  # read to its end
         finally:
