@@ -51,7 +51,7 @@ def service_jobs(blueprint: Blueprint) -> list[dict[str, Any]]:
             if not compact:
                 jobs.append(_job(blueprint, component, _indexed(blueprint, component, host, None)))
         else:
-            jobs.append(_job(blueprint, component, _single(blueprint, host)))
+            jobs.append(_job(blueprint, component, _single(blueprint, component, host)))
     return jobs
 
 
@@ -68,14 +68,16 @@ def _job(blueprint: Blueprint, component: Component, spec: dict[str, Any]) -> di
     }
 
 
-def _single(blueprint: Blueprint, host: Host) -> dict[str, Any]:
-    """A service that there is once: without it the run is over."""
+def _single(blueprint: Blueprint, component: Component, host: Host) -> dict[str, Any]:
+    """A service that there is once: without it the run is over. Results are served as long as the controller lives."""
+    keeps = component is Component.RECORDS_MANAGER
+    end_s = blueprint.controller_s if keeps else blueprint.work_s
     return {
         "suspend": blueprint.standalone,
         "completions": 1,
         "parallelism": 1,
         "backoffLimit": 0,
-        "activeDeadlineSeconds": blueprint.work_s,
+        **({} if end_s is None else {"activeDeadlineSeconds": end_s}),
         "template": pod_template(blueprint, host),
     }
 

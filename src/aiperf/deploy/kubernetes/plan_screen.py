@@ -62,7 +62,7 @@ def plan_screen(blueprint: Blueprint, *, context: str, server: str, namespace_ex
         memory_limit_bytes=sizing.memory_limit_bytes,
         connections_per_worker=sizing.connections_per_worker,
         chunks_per_s=sizing.chunks_per_s,
-        chunks_per_s_max=int(sizing.workers * 1e6 / WORKER_CHUNK_US),
+        chunks_per_s_max=round(sizing.workers * 1e6 / WORKER_CHUNK_US),
         rights=_RIGHTS[blueprint.account].format(blueprint.cluster.service_account),
         access=blueprint.cluster.api_access,
     )

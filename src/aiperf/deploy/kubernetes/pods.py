@@ -29,11 +29,8 @@ ADOPT_COMMAND = ["aiperf", "kube", "adopt", "--config-dir", CONFIG_DIR, "--run-d
 """The first step of a standalone controller: makes the run's keys, owns its objects, resumes its Jobs."""
 
 _WRITABLE = {"work": POD_WORK_DIR, "data": POD_DATA_DIR, "artifacts": POD_ARTIFACT_DIR}
-_SERVES_API = {
-    ServiceType.SYSTEM_CONTROLLER,
-    ServiceType.DATASET_MANAGER,
-    ServiceType.RECORDS_MANAGER,
-}
+_SERVES_API = (ServiceType.SYSTEM_CONTROLLER, ServiceType.DATASET_MANAGER, ServiceType.RECORDS_MANAGER)
+"""Progress and orders; the dataset; results."""
 _FILE_GROUP = 65532
 """Of a claim's files, where the claim must be written to: the image's own group."""
 
@@ -75,7 +72,7 @@ def _container(blueprint: Blueprint, host: Host, index: str) -> dict[str, Any]:
         "image": blueprint.image,
         "imagePullPolicy": blueprint.cluster.image_pull_policy,
         "command": ["aiperf", "service", "--host", host_id, "--run-dir", RUN_DIR],
-        "env": [*_environment(), *endpoint_environment(blueprint)],
+        "env": [*_environment(), *endpoint_environment(blueprint, component)],
         "ports": [
             {"name": PORT_NAMES[port], "containerPort": port, "protocol": "TCP"} for port in _ports(blueprint, host)
         ],
@@ -127,7 +124,7 @@ def _ports(blueprint: Blueprint, host: Host) -> list[int]:
     ids = {seat.service_id for seat in host.services}
     places = [addresses[-1] for channel, addresses in layout.addresses.items() if binder_of(channel) in ids]
     channels = [int(place.rpartition(":")[2]) for place in places if LOOPBACK not in place]
-    api = [API_PORT] if any(seat.service_type in _SERVES_API for seat in host.services) else []
+    api = [API_PORT] if _serves_api(host) else []
     return [*channels, *api, host.health_port]
 
 
@@ -211,7 +208,7 @@ def _toleration(text: str) -> dict[str, str]:
 
 def _volumes(blueprint: Blueprint, host: Host) -> list[dict[str, Any]]:
     component = component_of(host)
-    volumes: list[dict[str, Any]] = [run_volume(blueprint, component)]
+    volumes: list[dict[str, Any]] = [run_volume(blueprint, component, serves_api=_serves_api(host))]
     for name in _WRITABLE:
         volume: dict[str, Any] = {"name": name, "emptyDir": {}}
         if name == "artifacts" and _keeps_results(blueprint, host):
@@ -234,6 +231,10 @@ def _mounts(blueprint: Blueprint, host: Host) -> list[dict[str, Any]]:
     if _input_claim(blueprint, host) is not None:
         mounts.append({"name": "dataset", "mountPath": CLAIM_DIR, "readOnly": True})
     return mounts
+
+
+def _serves_api(host: Host) -> bool:
+    return any(_runs(host, kind) for kind in _SERVES_API)
 
 
 def _keeps_results(blueprint: Blueprint, host: Host) -> bool:

@@ -198,7 +198,7 @@ def rights_page() -> str:
 
 
 _ROLE_HEAD = """\
-# Everything that aiperf needs in a namespace that exists. Put in the names of namespace and user, then kubectl apply -f.
+# Everything that aiperf needs in a namespace that exists. Put in the names of namespace and user, and apply it.
 # Made from the table of docs/kubernetes-rights.md: `make docs` writes it.
 """
 

@@ -3,7 +3,7 @@
 Owns: ConfigMap (what anybody may read), Secret (what only the run may), the volume that shows both in one directory.
 Does not own: what the files say (`aiperf.plan.dumps`, `aiperf.service.layout`).
 
-A container sees only the files it needs: the API's private key is mounted at the controller alone.
+A container sees only the files it needs: the API's private key is mounted where the API is served, and nowhere else.
 """
 
 import json
@@ -78,7 +78,7 @@ def secret(blueprint: Blueprint) -> dict[str, Any]:
     }
 
 
-def run_volume(blueprint: Blueprint, component: Component) -> dict[str, Any]:
+def run_volume(blueprint: Blueprint, component: Component, *, serves_api: bool) -> dict[str, Any]:
     """The volume with the files that a pod of this component sees.
 
     A standalone controller makes its files itself: it cannot wait for a Secret that it has yet to create.
@@ -92,7 +92,7 @@ def run_volume(blueprint: Blueprint, component: Component) -> dict[str, Any]:
         items.append({"key": PUBLIC_PLAN_NAME, "path": PLAN_NAME})
     else:
         private.append(PLAN_NAME)
-    if component is Component.CONTROLLER:
+    if serves_api:
         private.append(API_PRIVATE_KEY_NAME)
     sources = [
         {"configMap": {"name": blueprint.names.config_map, "items": items}},
@@ -106,10 +106,10 @@ def run_volume(blueprint: Blueprint, component: Component) -> dict[str, Any]:
     return {"name": "run", "projected": {"sources": sources}}
 
 
-def endpoint_environment(blueprint: Blueprint) -> list[dict[str, Any]]:
-    """The endpoint's secrets out of the user's own Secret, for a plan that holds none."""
+def endpoint_environment(blueprint: Blueprint, component: Component) -> list[dict[str, Any]]:
+    """The endpoint's secrets out of the user's own Secret, for who calls the endpoint by a plan that holds none."""
     name = blueprint.cluster.endpoint_secret
-    if name is None:
+    if name is None or component is not Component.WORKER:
         return []
     return [
         {"name": variable, "valueFrom": {"secretKeyRef": {"name": name, "key": key, "optional": True}}}
