@@ -1,8 +1,8 @@
 """One HTTP exchange: a request to be sent and what the socket showed of it.
 
-Owns: the mutable row that the worker hands to the HTTP client and the client fills with stamps; the names of
-outcomes and errors. Does not own: how it is
-sent (`client`), what the bytes mean (`sse`, the dialects), where the bytes go (a `Sink`).
+Owns: the mutable row that the worker hands to the HTTP client and the client fills with stamps; the names of outcomes
+and errors. Does not own: how it is sent (`client`), what the bytes mean (`sse`, the dialects), where the bytes go (a
+`Sink`).
 
 All `_ns` instants are on the run clock; durations say so. -1 stands for "there is none".
 """
@@ -18,9 +18,9 @@ class Outcome(IntEnum):
     COMPLETED = 0
     FAILED = 1
     CANCELLED = 2
-    """Cut on purpose by the plan or by the user."""
+    """Cut on purpose by the plan."""
     CENSORED = 3
-    """Cut at the end of the grace period: its latency is known only as a lower bound."""
+    """Cut at the end of the grace period or by the user: its latency is known only as a lower bound."""
 
 
 class ErrorKind(IntEnum):

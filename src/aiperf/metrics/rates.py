@@ -54,12 +54,12 @@ def request_error_rate(v: RunView) -> float:
 
 
 def cancelled_request_count(v: RunView) -> float:
-    """Requests cut on purpose, by the plan or the user."""
+    """Requests cut on purpose by the plan."""
     return v.totals.cancelled_count
 
 
 def censored_count(v: RunView) -> float:
-    """Requests cut at the end of the grace period."""
+    """Requests cut at the end of the grace period, or when the user stopped the run."""
     return v.totals.censored_count
 
 

@@ -272,5 +272,5 @@ def _notes(view: RunView, metrics: Mapping[str, MetricResult]) -> Iterator[Reaso
         )
         yield Reason("token_source", Severity.NOTE, text)
     if run.deferred_bytes:
-        text = f"{run.deferred_bytes / 1e6:,.1f} MB of responses had to wait on disk until the load was over."
+        text = f"{run.deferred_bytes / 1e6:,.1f} MB of responses had to wait on disk for their record processor."
         yield Reason("deferred", Severity.NOTE, text)

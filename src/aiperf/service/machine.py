@@ -1,7 +1,6 @@
 """What this machine gives to this process: CPUs and open files, as limited by affinity, cgroup and ulimit.
 
-Owns: reading those limits. Does not own: how many services that
-makes (`aiperf.deploy.layouts`).
+Owns: reading those limits. Does not own: how many services that makes (`aiperf.deploy.layouts`).
 """
 
 import math

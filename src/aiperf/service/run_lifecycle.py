@@ -124,8 +124,7 @@ class RunLifecycle:
             return []
         match message:
             case Registered():
-                self._registered.add(message.service_id)
-                return self._configure_when_gathered()
+                return self._register(message.service_id, now_ns)
             case DatasetReady():
                 self._dataset = message
                 self.notices.extend(message.warnings)
@@ -174,6 +173,15 @@ class RunLifecycle:
         return []
 
     # Start
+
+    def _register(self, service_id: str, now_ns: int) -> list[Tell]:
+        """One that registers later was started again: what it held is lost, and it has no part in this run."""
+        if self.state is State.GATHERING:
+            self._registered.add(service_id)
+            return self._configure_when_gathered()
+        if service_id in self._alive:
+            return self._lose(ServiceLost(service_id, "it was started again"), now_ns)
+        return [Tell(service_id, Exit())]
 
     def _configure_when_gathered(self) -> list[Tell]:
         if self.state is not State.GATHERING or self._dataset is None or self._alive.keys() - self._registered:

@@ -289,6 +289,16 @@ def test_a_lost_worker_is_made_known_and_no_longer_waited_for():
     assert export.lost_services == [lost]
 
 
+def test_a_service_that_is_started_again_is_lost_and_told_to_leave():
+    run = Run()
+    run.up_to_running()
+    tells = run(Registered("worker-1"))
+    assert told(tells, ServiceLost)["timing-manager"] == ServiceLost("worker-1", "it was started again")
+    assert told(tells, Exit).keys() == {"worker-1"}
+    assert told(run(Registered("worker-1")), Exit).keys() == {"worker-1"}
+    assert run.state is State.RUNNING
+
+
 def test_a_loss_is_counted_once_however_often_it_is_reported():
     run = Run()
     run.up_to_running()
