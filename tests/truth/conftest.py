@@ -17,6 +17,9 @@ from aiperf.units import NS_PER_MS
 HANG_S = 120
 """Far more than any of these runs takes on a slow machine."""
 
+DEFAULTS = {"AIPERF_ISL_MEAN_TOKENS": "8", "AIPERF_ENTRIES_COUNT": "20", "AIPERF_RANDOM_SEED": "1"}
+"""By environment, so that flags can replace them."""
+
 NOISE_MS = 0.2
 """The report is on a clock anchored to the wall clock when the run starts, the log on the wall clock itself: the anchor
 is good to 0.05 ms, and a step below that is not followed."""
@@ -110,11 +113,12 @@ def measure(mock_process: Callable, tmp_path: Path) -> Callable[..., Measured]:
         folder = tmp_path / str(next(runs))
         folder.mkdir()
         server = mock_process(*server_flags, "--truth-log", str(folder / "truth"))
-        environ = {name: value for name, value in os.environ.items() if not name.startswith("AIPERF_")}
+        environ = {name: value for name, value in os.environ.items() if not name.startswith("AIPERF_")} | DEFAULTS
         command = (
             *(sys.executable, "-m", "aiperf", "profile", "-m", "m", "--url", server.url, "--ui", "none"),
-            *("--isl", "8", "--num-prompts", "20", "--artifact-dir", str(folder / "artifacts")),
-            *("--random-seed", "1", *(("--tokenizer", tokenizer) if tokenizer else ()), *profile_flags),
+            *("--artifact-dir", str(folder / "artifacts")),
+            *(("--tokenizer", tokenizer) if tokenizer else ()),
+            *profile_flags,
         )
         finished = subprocess.run(command, env=environ, capture_output=True, text=True, timeout=HANG_S, check=False)
         assert finished.returncode == 0, finished.stderr

@@ -4,8 +4,9 @@ import pytest
 
 LOADS = {
     "closed": ("--concurrency", "24", "--request-count", "240"),
-    "open": ("--request-rate", "300", "--request-count", "240"),
+    "open": ("--request-rate", "300", "--concurrency", "24", "--request-count", "240"),
 }
+"""24 at a time make three workers when each may hold 8 connections."""
 
 
 @pytest.mark.parametrize("load", LOADS.values(), ids=LOADS.keys())

@@ -185,8 +185,6 @@ class HttpClient:
     def submit(self, exchange: Exchange) -> None:
         """Sends the exchange now, on an idle connection or a new one. Trouble becomes the exchange's outcome, later."""
         self._in_flight[exchange] = None
-        if self._drive is not None:
-            self._drive.request_sent()
         idle = self._pools[exchange.url_index].idle
         if idle:
             connection, _ = idle.popitem()
@@ -273,7 +271,7 @@ class HttpClient:
 
     def _glance_due_ns(self, now_ns: int) -> int:
         youngest = next(reversed(self._in_flight), None)
-        if youngest is None:
+        if youngest is None or not self.counters.event_stream_count:
             return -1
         return self._quiet_ns + glance_interval_ns(max(now_ns - youngest.dispatched_ns, self._latency_ns))
 

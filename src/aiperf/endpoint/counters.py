@@ -15,6 +15,8 @@ class ClientCounters:
     """Kernel stamps that could not be and gave way to the clock."""
     coalesced_read_count: int = 0
     """Reads that held more than one chunk of the transfer coding."""
+    event_stream_count: int = 0
+    """Responses that are streams of events."""
     retry_count: int = 0
     connect_failure_count: int = 0
     """Attempts, one per address."""
@@ -44,6 +46,7 @@ class ClientCounters:
             "user_stamped_read_count": self.user_stamped_read_count,
             "replaced_stamp_count": self.replaced_stamp_count,
             "coalesced_read_count": self.coalesced_read_count,
+            "event_stream_count": self.event_stream_count,
             "retry_count": self.retry_count,
             "connect_failure_count": self.connect_failure_count,
             "connection_count": self.connection_count,

@@ -6,7 +6,7 @@ own: reading and stamping, the end of the exchange (`client`).
 
 from aiperf.endpoint.connection import Connection
 from aiperf.endpoint.counters import ClientCounters
-from aiperf.endpoint.exchange import ErrorKind, Exchange, Sink
+from aiperf.endpoint.exchange import BodyKind, ErrorKind, Exchange, Sink
 from aiperf.endpoint.failures import Failure
 from aiperf.endpoint.framing import Framing, FramingError
 from aiperf.endpoint.settings import ClientSettings
@@ -69,7 +69,9 @@ class ResponseIntake:
     def _take_head(self, connection: Connection, exchange: Exchange) -> None:
         framing = connection.framing
         exchange.http_status = status = framing.status
-        exchange.body_kind = framing.body_kind
+        exchange.body_kind = body_kind = framing.body_kind
+        if body_kind is BodyKind.EVENT_STREAM:
+            self._counters.event_stream_count += 1
         is_success = 200 <= status < 300
         if not is_success or self._settings.keep_response_heads:
             exchange.response_head = framing.final_head()[:RESPONSE_HEAD_BYTES_MAX]
