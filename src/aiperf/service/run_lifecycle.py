@@ -55,7 +55,8 @@ START_LEAD_NS = 10 * NS_PER_MS
 """From the barrier to the first send: time for the start message to reach every worker."""
 
 STARTUP_LIMIT_NS = 60 * NS_PER_S
-"""A service that has not registered or is not ready by then is named, and the run ends."""
+"""A service that has not registered so long after the start, or is not ready so long after it was told where everything
+is, is named, and the run ends."""
 
 HOPELESS_FAILURES = 10
 HOPELESS_KINDS = frozenset({"dns", "connect_refused", "connect_timeout", "connect_other", "tls"})
@@ -101,7 +102,7 @@ class RunLifecycle:
         self._operator = operator
         self._startup_limit_ns = STARTUP_LIMIT_NS
         self._model_wait_ns = model_wait_ns
-        self._started_ns = started_ns
+        self._waiting_since_ns = started_ns
         self._alive = {seat.service_id: seat.service_type for seat in layout.services()}
         self._registered: set[str] = {ServiceType.SYSTEM_CONTROLLER}
         self._awaited: set[str] = set()
@@ -128,7 +129,7 @@ class RunLifecycle:
             case DatasetReady():
                 self._dataset = message
                 self.notices.extend(message.warnings)
-                return self._configure_when_gathered()
+                return self._configure_when_gathered(now_ns)
             case ServiceReady():
                 self._awaited.discard(message.service_id)
                 return self._run_when_ready(now_ns)
@@ -166,8 +167,13 @@ class RunLifecycle:
 
     def tick(self, now_ns: int) -> list[Tell]:
         """What time alone brings: the end of patience with services that do not start."""
-        if self.state in (State.GATHERING, State.PREPARING) and now_ns >= self._started_ns + self._startup_limit_ns:
-            missing = sorted(self._awaited or (self._alive.keys() - self._registered)) or ["dataset-manager"]
+        if (
+            self.state in (State.GATHERING, State.PREPARING)
+            and now_ns >= self._waiting_since_ns + self._startup_limit_ns
+        ):
+            missing = sorted(self._awaited or (self._alive.keys() - self._registered))
+            if not missing:
+                return []  # The dataset is being compiled, for as long as that takes; heartbeats tell that it goes on.
             seconds = self._startup_limit_ns // NS_PER_S
             return self._fail(ExitCode.INFRASTRUCTURE, f"not ready after {seconds} s: {', '.join(missing)}")
         return []
@@ -178,15 +184,16 @@ class RunLifecycle:
         """One that registers later was started again: what it held is lost, and it has no part in this run."""
         if self.state is State.GATHERING:
             self._registered.add(service_id)
-            return self._configure_when_gathered()
+            return self._configure_when_gathered(now_ns)
         if service_id in self._alive:
             return self._lose(ServiceLost(service_id, "it was started again"), now_ns)
         return [Tell(service_id, Exit())]
 
-    def _configure_when_gathered(self) -> list[Tell]:
+    def _configure_when_gathered(self, now_ns: int) -> list[Tell]:
         if self.state is not State.GATHERING or self._dataset is None or self._alive.keys() - self._registered:
             return []
         self.state = State.PREPARING
+        self._waiting_since_ns = now_ns
         self._startup_limit_ns += self._model_wait_ns
         configure = Configure(
             dataset_path=self._dataset.path,

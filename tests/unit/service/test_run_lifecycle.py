@@ -187,6 +187,16 @@ def test_services_that_do_not_start_are_named():
     assert "worker-0" not in end.reason
 
 
+def test_compiling_the_dataset_may_take_as_long_as_it_takes():
+    run = Run()
+    run.register_all()
+    run.now_ns = 5 * STARTUP_LIMIT_NS
+    assert run.lifecycle.tick(run.now_ns) == []
+    assert told(run(DatasetReady("store", 10, "builtin", "builtin")), Configure)
+    assert run.lifecycle.tick(run.now_ns + STARTUP_LIMIT_NS - 1) == []
+    assert finished(run.lifecycle.tick(run.now_ns + STARTUP_LIMIT_NS)).exit_code == ExitCode.INFRASTRUCTURE
+
+
 def test_a_wait_for_the_model_gives_workers_more_time_to_be_ready_but_none_to_register():
     run = Run(model_wait_ns=9)
     assert finished(run.lifecycle.tick(STARTUP_LIMIT_NS)).exit_code == ExitCode.INFRASTRUCTURE
