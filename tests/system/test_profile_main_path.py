@@ -300,8 +300,8 @@ def test_piped_output_is_plain_text_with_the_table_on_stdout_and_progress_on_std
     assert "\x1b" not in run.stdout + run.stderr
     for text in ("Time to first token", "Throughput", "Load", "Requests", "Verdict", str(run.folder)):
         assert text in run.stdout
-    assert "profiling" in run.stderr
-    assert "profiling" not in run.stdout
+    assert "10 done" in run.stderr
+    assert "10 done" not in run.stdout
 
 
 def test_ui_none_prints_nothing_at_all(aiperf, url):
