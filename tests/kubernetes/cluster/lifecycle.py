@@ -59,16 +59,16 @@ class ClusterError(Exception):
 def up(archives: list[Path], lifeline: int | None, wait_for_lock_s: float) -> dict[str, Any]:
     """The status of a cluster whose node is ready. Whatever fails, nothing is left.
 
-    `archives`: the images to load. `lifeline`: an inherited descriptor, the reading end of a pipe; the cluster ends with
-    the last of its writers.
+    `archives`: the images to load. `lifeline`: an inherited descriptor, the reading end of a pipe; the cluster ends
+    with the last of its writers.
     Raises: ClusterError.
     """
     for hidden in HIDDEN_FOLDERS:
         if RUN.is_relative_to(hidden):
             raise ClusterError(f"the checkout must not lie under {hidden}, which the node sees as empty")
+    if _first_process() is not None:
+        raise ClusterError("the cluster is up already; `down` ends it")
     with _locked(wait_for_lock_s) as lock:
-        if _first_process() is not None:
-            raise ClusterError("the cluster is up already; `down` ends it")
         _remove_remains()
         try:
             return _start(archives, lock, lifeline)
