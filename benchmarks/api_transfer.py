@@ -4,6 +4,10 @@
 
 A server in a process of its own packs and sends, this process fetches, over loopback. The time counts from the end of
 the run: the server packs within it. `lines` resembles `profile_export.jsonl`, `random` cannot be compressed.
+
+Taken on 2 shared virtual cores with SHA extensions (Python 3.11), for 1 GB of lines, in CPU time: results 2.3 s of the
+server (packing and checksum, once) and 1.6 s of the client; sending a packed store once more 0.1 s and 1.5 s; upload
+3.8 s and 2.4 s. TLS adds 5 %. In wall time 5 to 7 s with other work on the cores. Peak memory 58 MB each.
 """
 
 import argparse
@@ -51,6 +55,7 @@ def main() -> None:
         ours, theirs = multiprocessing.Pipe()
         server = multiprocessing.get_context("spawn").Process(target=serve, args=(root, certificate, theirs))
         server.start()
+        Path("/proc/self/clear_refs").write_text("5")  # forgets the peak so far: making the content
         try:
             uvloop.run(measure(root, certificate, ours, options.mb))
         finally:
