@@ -7,7 +7,8 @@ the run: the server packs within it. `lines` resembles `profile_export.jsonl`, `
 
 Taken on 2 shared virtual cores with SHA extensions (Python 3.11), for 1 GB of lines, in CPU time: results 2.3 s of the
 server (packing and checksum, once) and 1.6 s of the client; sending a packed store once more 0.1 s and 1.5 s; upload
-3.8 s and 2.4 s. TLS adds 5 %. In wall time 5 to 7 s with other work on the cores. Peak memory 58 MB each.
+3.8 s and 2.4 s. TLS adds 5 %. Wall time of the results: 5 to 7 s with a little other work on the cores, 11 to
+17 s when eight other processes wanted them. Peak memory: client 58 MB (70 with TLS), server 52 (58).
 """
 
 import argparse
