@@ -14,6 +14,9 @@ from aiperf.endpoint.dialect import Delta, Usage
 from aiperf.endpoint.exchange import ErrorKind
 from aiperf.record.facts import NONE
 
+TEXT_LIMIT_BYTES = 8 << 20
+"""Of an answer's text that is kept for counting: two million tokens. A server that never stops must not fill memory."""
+
 
 class Chunk(NamedTuple):
     """One SSE event, or a whole body, as it came."""
@@ -108,6 +111,9 @@ class Answer:
             self.output_text += (text + tool_call).encode()
         if reasoning:
             self.reasoning_text += reasoning.encode()
+        if len(self.output_text) + len(self.reasoning_text) > TEXT_LIMIT_BYTES:
+            self.keeps_text = False  # Its tokens stay uncounted on this side.
+            self.output_text, self.reasoning_text = bytearray(), bytearray()
 
     def content_columns(self) -> tuple[int, ...]:
         """The columns of `Facts` from `first_content_ns` to `shared_chunk_count`."""

@@ -10,7 +10,7 @@ A slice is five frames: a header, then three tables of int64 and one blob. Table
 """
 
 from array import array
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import msgspec
@@ -19,6 +19,9 @@ import numpy.typing as npt
 
 from aiperf.endpoint.exchange import Exchange
 from aiperf.record.facts import EXCHANGE_FIELDS
+
+SIZE_LIMIT_BYTES = 1 << 20
+"""A slice is cut by time, or when it is as large as this: so the bound of a funnel in messages is one in bytes, too."""
 
 HEAD_WIDTH = 3
 READ_WIDTH = 4
@@ -62,6 +65,7 @@ class SliceWriter:
         "_blob",
         "_ends",
         "_heads",
+        "_on_full",
         "_reads",
         "_response_heads",
         "_sequence",
@@ -70,8 +74,10 @@ class SliceWriter:
         "size_bytes",
     )
 
-    def __init__(self, worker_index: int) -> None:
+    def __init__(self, worker_index: int, on_full: Callable[[int], None] | None = None) -> None:
+        """`on_full` is called, with the instant of the last read, whenever `SIZE_LIMIT_BYTES` have gathered."""
         self._worker_index = worker_index
+        self._on_full = on_full
         self._sequence = 0
         self._clear()
 
@@ -103,6 +109,8 @@ class SliceWriter:
         self._reads.extend((exchange.handle, stamp_ns, after_ns, length))
         self._blob.append(data)
         self.size_bytes += length + 32
+        if self.size_bytes >= SIZE_LIMIT_BYTES and self._on_full is not None:
+            self._on_full(stamp_ns)
 
     def on_end(self, exchange: Exchange) -> None:
         x = exchange

@@ -76,7 +76,7 @@ class SliceOutlet:
     """Takes what the client sees (`on_head`, `on_read`, `on_end`) and lets it leave in slices."""
 
     def __init__(self, worker_index: int, name: str, connect: Callable[[str], Port], data_dir: Path) -> None:
-        self._writer = SliceWriter(worker_index)
+        self._writer = SliceWriter(worker_index, self.flush)
         self._worker_index = worker_index
         self._connect = connect
         self._processors: list[str] = []

@@ -47,6 +47,9 @@ log = logging.getLogger(__name__)
 
 STATUS_INTERVAL_S = 0.25
 
+REFUSAL_GRACE_S = 2.0
+"""From an order that could not be delivered to the worker's being lost, unless its loss was reported meanwhile."""
+
 
 class TimingManager:
     """`run()` returns when it is told to exit."""
@@ -201,5 +204,8 @@ class TimingManager:
 
     def _send(self, worker: str, message: Message) -> None:
         if not self._credits.send([encode(message)], worker):
-            # Its loss is found by its process or its heartbeats; the account is settled then.
             log.warning("%s could not be reached with %s", worker, type(message).__name__)
+            # Who watches its process says better why, and sooner; but a worker that lacks an order must not go on.
+            reason = f"its credit socket was gone when it was to get {type(message).__name__}"
+            lost = ServiceLost(worker, reason)
+            asyncio.get_running_loop().call_later(REFUSAL_GRACE_S, self._seat.send, lost)

@@ -219,6 +219,7 @@ class Worker:
                     self._dispatcher.end_credits()
                 case CutPhase() if self._phase is not None:
                     self._phase.cut_ns = message.cut_ns
+                    self._dispatcher.end_credits()
                     self._stop_dispatching(self._phase)
                     self._await_cut(self._phase)
                 case _:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from aiperf.endpoint.exchange import Exchange
-from aiperf.record.slices import read_slice
+from aiperf.record.slices import SIZE_LIMIT_BYTES, read_slice
 from aiperf.service.slice_outlet import SliceOutlet, SpillFile
 
 
@@ -81,6 +81,13 @@ def test_nothing_gathered_means_no_slice(gather):
     w.outlet.flush(0)
     assert w.ports["a"].taken == []
     assert w.outlet.slice_counts() == {"a": 0}
+
+
+def test_a_slice_is_cut_when_it_is_large_whatever_the_time(gather):
+    w = gather(["a"])
+    for _ in range(5):
+        w.outlet.on_read(exchange(1), 7, 0, bytes(SIZE_LIMIT_BYTES // 2))
+    assert w.ports["a"].sequences() == [0, 1]
 
 
 def test_slices_refused_by_the_wire_come_later_and_in_order(gather):
