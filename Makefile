@@ -25,7 +25,8 @@ demo: $(STAMP)  ## install, start the built-in server, run a benchmark against i
 
 test: $(DEV_STAMP)  ## all tests that need no cluster
 	$(BIN)/python -m pytest tests/unit tests/service --numprocesses 2 --quiet
-	$(BIN)/python -m pytest tests/system tests/truth --quiet
+	$(BIN)/python -m pytest tests/system --numprocesses 2 --quiet
+	$(BIN)/python -m pytest tests/truth --quiet
 
 test-kubernetes: $(DEV_STAMP)  ## tests on a real cluster, built and started here (root; docs/testing-kubernetes.md)
 	$(BIN)/python -m pytest tests/kubernetes --quiet
