@@ -104,6 +104,17 @@ def test_the_image_runs_as_a_user_without_a_name_on_a_root_that_it_cannot_write(
     assert finished("who").split() == ["65532", "False", "False"]
 
 
+def test_the_images_byte_code_is_checked_against_nothing(cluster, namespace, finished):
+    """Byte code that looked stale would be compiled again at every start, as it cannot be written there."""
+    program = """
+import aiperf, numpy
+for module in (aiperf, numpy):
+    print(open(module.__cached__, "rb").read(8)[4])
+"""
+    cluster.apply(job("code", namespace, pod_spec(cluster.image, PYTHON, "-c", program)))
+    assert finished("code").split() == ["1", "1"]
+
+
 def test_a_restricted_namespace_refuses_a_pod_that_asks_for_more(cluster, namespace):
     spec = pod_spec(cluster.image)
     spec["containers"][0]["securityContext"] = RESTRICTED | {"allowPrivilegeEscalation": True}
