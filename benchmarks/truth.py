@@ -6,7 +6,22 @@ The mock server (TTFT 200 ms, ITL 20 ms, 50 tokens) runs on one core and writes 
 kernel's receive stamp) and when it sent each token. The worker runs on another core, in the starved rows together with
 burners that each want all of it. Every request of the report is joined with its row of the log; its error is reported
 minus true, which includes two trips over loopback. Rows with user-space stamps show what the kernel's are good for.
-The figures are medians over the repeats of each run's p50 and p99; in parentheses the range of the p99.
+The figures are medians over the repeats of each run's p50 and p99; in parentheses the range of the p99. "false" counts
+intervals of first and last tokens that do not hold the instant at which the server sent them.
+
+Measured on 23 November 2026, 2 shared cores on which others worked too (load 3 to 8), Linux 6.18, medians of 4 to 9 runs;
+errors in ms, p50 / p99:
+              TTFT, kernel    latency, kernel    TTFT, user     latency, user
+       32     0.004 / 0.07    0.004 / 0.05       0.19 / 4.0     0.17 / 4.7
+      256     0.004 / 0.03    0.004 / 0.02       0.08 / 2.8     0.11 / 2.0
+    1,000     0.004 / 0.02    0.004 / 0.02       0.15 / 4.7     1.3 / 8.0
+  starved:
+       32     0.004 / 0.07    0.004 / 0.04       0.12 / 3.9     0.10 / 10
+      256     0.004 / 0.03    0.004 / 0.02       0.06 / 2.7     0.07 / 3.7
+    1,000     0.004 / 0.02    0.004 / 0.01       0.23 / 13      1.3 / 45
+With kernel stamps no interval was false (46,000 looked at). In about one run of five something held the worker up for
+longer than the gap between tokens; then first tokens share a read with later ones, the p99 of TTFT is 1 to 180 ms off,
+and the widths say so. User-space intervals are false for the last event of a read: its width is given as 0.
 """
 
 import argparse
@@ -20,6 +35,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from operator import itemgetter
 from pathlib import Path
 from typing import NamedTuple
 
@@ -35,6 +51,8 @@ SERVER_CORE, WORKER_CORE = min(CORES), max(CORES)
 BURNER = "import time\nend = time.monotonic() + 300\nwhile time.monotonic() < end: pass"
 REQUESTS_MIN = 1000
 HANG_S = 300
+NOISE_NS = 200_000
+"""Between the report's clock and the log's."""
 
 
 class Errors(NamedTuple):
@@ -46,8 +64,8 @@ class Errors(NamedTuple):
     latency_p99: float
     width_p50: float
     width_p99: float
-    earliest_ms: float
-    """The least error of all: negative beyond the noise of the clocks, it would be a violation of causality."""
+    false_count: int
+    """Intervals of first and last tokens that do not hold the instant of sending: claims that are not true."""
     worker_cpu: float
     """Share of a core."""
     verdict: str
@@ -138,16 +156,25 @@ def errors_of(folder: Path, cpu_share: float) -> Errors:
     """Joins the report of a run with the log of the server."""
     (results,) = (folder / "artifacts").iterdir()
     truth = read_truth(folder / "truth")
-    ttft, latency, width = [], [], []
+    ttft, latency, width, false_count = [], [], [], 0
     for line in (results / "profile_export.jsonl").read_bytes().splitlines():
-        record = json.loads(line)
-        metrics, row = record["metrics"], truth[record["metadata"]["x_request_id"]]
+        metadata, metrics = itemgetter("metadata", "metrics")(json.loads(line))
+        row = truth[metadata["x_request_id"]]
         ttft.append(metrics["time_to_first_token"]["value"] - (row.sent_ns[0] - row.received_ns) / NS_PER_MS)
         latency.append(metrics["request_latency"]["value"] - (row.sent_ns[-1] - row.received_ns) / NS_PER_MS)
         width.append(metrics["last_token_width"]["value"])
+        for tag, width_tag, index in (
+            ("time_to_first_token", "first_token_width", 0),
+            ("request_latency", "last_token_width", -1),
+        ):
+            latest_ns = metadata["request_start_ns"] + metrics[tag]["value"] * NS_PER_MS
+            earliest_ns = latest_ns - metrics[width_tag]["value"] * NS_PER_MS
+            # Delivery over loopback is part of the send, so the arrival lies between the clock before it and after it.
+            if latest_ns < row.sent_ns[index] - NOISE_NS or earliest_ns > row.after_ns[index] + NOISE_NS:
+                false_count += 1
     percentiles = [float(each) for errors in (ttft, latency, width) for each in np.percentile(errors, (50, 99))]
     summary = json.loads((results / "profile_export_aiperf.json").read_bytes())
-    return Errors(*percentiles, min(ttft + latency), cpu_share, summary["verdict"]["status"])
+    return Errors(*percentiles, false_count, cpu_share, summary["verdict"]["status"])
 
 
 def table_row(name: str, runs: list[Errors]) -> str:
@@ -159,10 +186,10 @@ def table_row(name: str, runs: list[Errors]) -> str:
         return f"{middle(f'{field}_p50'):7.3f} {middle(f'{field}_p99'):8.3f} ({min(highest):.3f}-{max(highest):.3f})"
 
     verdicts = "/".join(sorted({run.verdict for run in runs}))
-    earliest = min(run.earliest_ms for run in runs)
+    false_count = sum(run.false_count for run in runs)
     return (
         f"{name:26} {pair('ttft'):33} {pair('latency'):33} {middle('width_p50'):6.2f} {middle('width_p99'):6.2f} "
-        f"{earliest:8.3f} {middle('worker_cpu'):5.0%}  {verdicts}"
+        f"{false_count:6} {middle('worker_cpu'):5.0%}  {verdicts}"
     )
 
 
@@ -176,7 +203,7 @@ def main() -> None:
     print(f"TTFT {TTFT_MS} ms, ITL {ITL_MS} ms, {TOKENS} tokens; errors in ms; cores {SERVER_CORE} and {WORKER_CORE}")
     print(
         f"{'':26} {'TTFT p50      p99 (range)':33} {'latency p50   p99 (range)':33} "
-        f"{'last width p50 p99':13} earliest   CPU  verdict"
+        f"{'last width p50 p99':13} false   CPU  verdict"
     )
     for concurrency in map(int, arguments.concurrency.split(",")):
         for burner_count in (0, arguments.burners):

@@ -52,6 +52,13 @@ class Request:
         """The same of the request latency: the truth ends with the sending of the last content."""
         return self.metric("request_latency") - (self.row.sent_ns[-1] - self.row.received_ns) / NS_PER_MS
 
+    def check_interval(self, tag: str, width_tag: str, send: int) -> None:
+        """The interval in which the report says that a token arrived does not begin after its sending was over."""
+        if width_tag in self.line["metrics"]:
+            earliest_ms = self.metric(tag) - self.metric(width_tag)
+            true_ms = (self.row.after_ns[send] - self.instant("request_start_ns")) / NS_PER_MS
+            assert earliest_ms <= true_ms + NOISE_MS
+
 
 @dataclass(frozen=True)
 class Measured:
@@ -92,8 +99,10 @@ class Measured:
             assert request.instant("request_ack_ns") >= row.sent_ns[0] - NOISE_MS * NS_PER_MS
             assert request.instant("request_end_ns") >= row.sent_ns[-1] - NOISE_MS * NS_PER_MS
             assert request.latency_error_ms >= -2 * NOISE_MS
+            request.check_interval("request_latency", "last_token_width", -1)
             if "time_to_first_token" in request.line["metrics"]:
                 assert request.ttft_error_ms >= -2 * NOISE_MS
+                request.check_interval("time_to_first_token", "first_token_width", 0)
 
 
 @pytest.fixture
