@@ -12,6 +12,7 @@ import struct
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
+from heapq import heappop, heappush
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
@@ -117,23 +118,20 @@ def merge_shards(shard_paths: Sequence[Path], ranks: Sequence[Ranks], out: Binar
         blocks += (block for block in found if block.first_rank >= 0)
     blocks.sort()
     next_ranks = [*(block.first_rank for block in blocks), np.iinfo(np.int64).max][1:]
-    held: list[tuple[int, bytes]] = []
+    runs = _Runs()
     with ExitStack() as stack:
         files = {
             shard: stack.enter_context(shard_paths[shard].open("rb")) for shard in {block.shard for block in blocks}
         }
         for block, next_rank in zip(blocks, next_ranks, strict=True):
-            lines = _ranked_lines(files[block.shard], block, ranks[block.shard])
-            if lines is None:
+            run = _run_of(files[block.shard], block, ranks[block.shard])
+            if run is None:
                 missing_count += int(np.count_nonzero(block.of(ranks[block.shard]) >= 0))
                 continue
-            # Lines are nearly in order, which this sort turns to account; a heap would cost ten times as much.
-            held += lines
-            held.sort()
-            due_count = bisect_left(held, (next_rank,))
-            out.write(b"".join([line for _, line in held[:due_count]]))
-            line_count += due_count
-            del held[:due_count]
+            runs.add(run)
+            for lines in runs.take_below(next_rank):
+                out.write(b"".join(lines))
+                line_count += len(lines)
     return Merged(line_count, missing_count, unranked_count)
 
 
@@ -159,12 +157,50 @@ def _whole_blocks(path: Path, shard: int, ranks: Ranks) -> list[_Block]:
     return blocks
 
 
-def _ranked_lines(file: BinaryIO, block: _Block, ranks: Ranks) -> Iterator[tuple[int, bytes]] | None:
-    """The lines of a block that have a rank, with it; None if the block is damaged (a disk that was full)."""
+class _Run(NamedTuple):
+    """Lines in order."""
+
+    ranks: list[int]
+    lines: list[bytes]
+
+
+class _Runs:
+    """Runs that were read and not yet written to their ends.
+
+    Lines leave in stretches, as long as one run has the lowest: shards are nearly in order, and a heap of single lines
+    costs twice as much.
+    """
+
+    def __init__(self) -> None:
+        self._heap: list[tuple[int, int, _Run]] = []
+        """The lowest rank of a run that is still there, its position, the run. Ranks differ, so no run is compared."""
+
+    def add(self, run: _Run) -> None:
+        if run.ranks:
+            heappush(self._heap, (run.ranks[0], 0, run))
+
+    def take_below(self, end_rank: int) -> Iterator[list[bytes]]:
+        """All lines of lower rank, in order, in stretches."""
+        heap = self._heap
+        while heap and heap[0][0] < end_rank:
+            _, start, run = heappop(heap)
+            stop = bisect_left(run.ranks, min(end_rank, heap[0][0]) if heap else end_rank, start)
+            due = run.lines[start:stop]
+            run.lines[start:stop] = [b""] * len(due)  # lets go of them
+            yield due
+            if stop < len(run.ranks):
+                heappush(heap, (run.ranks[stop], stop, run))
+
+
+def _run_of(file: BinaryIO, block: _Block, ranks: Ranks) -> _Run | None:
+    """The lines of a block that have a rank; None if the block is damaged (a disk that was full)."""
     file.seek(block.offset)
     try:
         text = zstandard.ZstdDecompressor().decompress(file.read(block.length))
     except zstandard.ZstdError:
         return None
     lines = io.BytesIO(text).readlines()
-    return ((rank, line) for rank, line in zip(block.of(ranks).tolist(), lines, strict=False) if rank >= 0)
+    own = block.of(ranks)
+    order = np.argsort(own, kind="stable")
+    order = order[own[order] >= 0]
+    return _Run(own[order].tolist(), [lines[position] for position in order.tolist()])
