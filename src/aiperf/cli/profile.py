@@ -20,6 +20,7 @@ from aiperf.cli.service import run as run_service
 from aiperf.deploy.layouts import local_layout, worker_count
 from aiperf.deploy.local import MultiProcessServiceManager, private_work_dir
 from aiperf.errors import ExitCode, InfrastructureError, PlanError, Problem
+from aiperf.plan.origins import is_given
 from aiperf.plan.plan import Plan, settled
 from aiperf.report.console import print_summary
 from aiperf.schedule.phases import phases
@@ -40,7 +41,8 @@ def run(argv: Sequence[str]) -> int:
         what = "running in a cluster is not in this version yet"
         raise PlanError(Problem(what, origins["kubernetes"], "Leave it out: the benchmark then runs on this machine."))
     run_id = secrets.token_hex(6)
-    plan = settled(plan, drawn_seed=secrets.randbits(31))
+    export_level_given = is_given(origins, "export_level")
+    plan = settled(plan, drawn_seed=secrets.randbits(31), export_level_given=export_level_given)
     seed = plan.input.random_seed
     assert seed is not None
     schedule = phases(plan, seed)

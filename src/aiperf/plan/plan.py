@@ -293,7 +293,7 @@ class ResultsPlan(Section):
     ] = "profile_export"
     export_level: Annotated[
         Literal["summary", "records", "raw"],
-        option("Aggregates only, a line per request, or also payloads and chunks.", "--export-level"),
+        option("Aggregates only, a line per request (summary above a million), or also payloads.", "--export-level"),
     ] = "records"
 
 
@@ -361,8 +361,14 @@ class Plan(Section):
             yield self.model_copy(update=sections)
 
 
-def settled(plan: Plan, *, drawn_seed: int) -> Plan:
+LINES_MAX = 1_000_000
+"""Requests up to which a line is written for each unless asked otherwise: a million take some 2.5 GB."""
+
+
+def settled(plan: Plan, *, drawn_seed: int, export_level_given: bool = True) -> Plan:
     """The plan with what the user left open decided, so that its export says all that a repetition needs."""
+    if not export_level_given and (plan.load.request_count or 0) > LINES_MAX:
+        plan = plan.model_copy(update={"results": plan.results.model_copy(update={"export_level": "summary"})})
     if plan.input.random_seed is None:
         plan = plan.model_copy(update={"input": plan.input.model_copy(update={"random_seed": drawn_seed})})
     if plan.load.concurrency is None and plan.load.request_rate is None:

@@ -1,4 +1,4 @@
-from aiperf.plan.plan import EndpointPlan, InputPlan, LoadPlan, Plan, settled
+from aiperf.plan.plan import LINES_MAX, EndpointPlan, InputPlan, LoadPlan, Plan, settled
 
 
 def plan(**load: object) -> Plan:
@@ -28,3 +28,11 @@ def test_a_settled_plan_says_all_that_a_repetition_needs():
 def test_settling_leaves_what_was_asked_for():
     asked = Plan(endpoint=EndpointPlan(models=("m",)), input=InputPlan(random_seed=5), load=LoadPlan(request_rate=2.0))
     assert settled(asked, drawn_seed=77) == asked
+
+
+def test_more_than_a_million_requests_have_lines_only_when_asked_for():
+    many = Plan(endpoint=EndpointPlan(models=("m",)), load=LoadPlan(concurrency=1, request_count=LINES_MAX + 1))
+    assert settled(many, drawn_seed=1, export_level_given=False).results.export_level == "summary"
+    assert settled(many, drawn_seed=1, export_level_given=True).results.export_level == "records"
+    few = Plan(endpoint=EndpointPlan(models=("m",)), load=LoadPlan(concurrency=1, request_count=LINES_MAX))
+    assert settled(few, drawn_seed=1, export_level_given=False).results.export_level == "records"
