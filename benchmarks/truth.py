@@ -9,8 +9,8 @@ minus true, which includes two trips over loopback. Rows with user-space stamps 
 The figures are medians over the repeats of each run's p50 and p99; in parentheses the range of the p99. "false" counts
 intervals of first and last tokens that do not hold the instant at which the server sent them.
 
-Measured on 23 November 2026, 2 shared cores on which others worked too (load 3 to 8), Linux 6.18, medians of 4 to 9 runs;
-errors in ms, p50 / p99:
+Measured on 23 November 2026, 2 shared cores on which others worked too (load 3 to 8), medians of 4 to 9 runs
+(user stamps: 1 to 4); errors in ms, p50 / p99:
               TTFT, kernel    latency, kernel    TTFT, user     latency, user
        32     0.004 / 0.07    0.004 / 0.05       0.19 / 4.0     0.17 / 4.7
       256     0.004 / 0.03    0.004 / 0.02       0.08 / 2.8     0.11 / 2.0
