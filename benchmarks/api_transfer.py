@@ -27,9 +27,10 @@ import uvloop
 from aiperf.api.certificate import RunCertificate, make_certificate
 from aiperf.api.client import ApiClient
 from aiperf.api.connection import ApiAddress
+from aiperf.api.contract import Uploadable
 from aiperf.api.parcel import Shelf
 from aiperf.api.routes_artifacts import artifact_routes
-from aiperf.api.routes_dataset import store_routes, upload_routes
+from aiperf.api.routes_dataset import dataset_routes, upload_routes
 from aiperf.api.routes_run import run_routes
 from aiperf.api.run_board import RunBoard
 from aiperf.api.server import ApiServer, TlsFiles, build_app, listen
@@ -71,7 +72,7 @@ async def measure(root: Path, certificate: RunCertificate | None, server: Connec
     async with ApiClient(address) as client:
         first = root / "served" / "0.jsonl"
         size = first.stat().st_size
-        await timed("upload of the input file", server, lambda: client.upload_dataset(first), size)
+        await timed("upload of the input file", server, lambda: client.upload(Uploadable.INPUT, first), size)
         server.send("end")
         await timed("results", server, lambda: client.fetch_artifacts(root / "home"), mb * MB)
         await timed("dataset store", server, lambda: client.fetch_dataset_store(root / "s", compile_limit_s=9), size)
@@ -110,8 +111,8 @@ async def serving(root: Path, certificate: RunCertificate | None, client: Connec
     routes = [
         *run_routes(board, lambda _: None),
         *artifact_routes(shelf, is_over=lambda: board.is_over, fetched=lambda: None),
-        *upload_routes(Upload(root / "input"), lambda _: None),
-        *store_routes(shelf, root / "served" / "0.jsonl"),
+        *upload_routes(Uploadable.INPUT, Upload(root / "input"), shelf, lambda _: None),
+        *dataset_routes(shelf, root / "served" / "0.jsonl", root / "tokenizer.json"),
     ]
     server = ApiServer(build_app(TOKEN, routes), listen("127.0.0.1", 0, tls=tls is not None), tls)
     server.start()

@@ -16,12 +16,12 @@ from aiperf.api import routes_run
 from aiperf.api.certificate import RunCertificate, make_certificate
 from aiperf.api.client import ApiClient
 from aiperf.api.connection import ApiAddress
-from aiperf.api.contract import Told
+from aiperf.api.contract import Told, Uploadable
 from aiperf.api.failures import ApiRefusedError, ControllerLostError, DamagedTransferError
 from aiperf.api.follow import follow
 from aiperf.api.parcel import Shelf
 from aiperf.api.routes_artifacts import artifact_routes
-from aiperf.api.routes_dataset import store_routes, upload_routes
+from aiperf.api.routes_dataset import dataset_routes, upload_routes
 from aiperf.api.routes_run import run_routes
 from aiperf.api.run_board import RunBoard
 from aiperf.api.server import ApiServer, TlsFiles, build_app, listen
@@ -91,8 +91,8 @@ async def serving(tmp_path: Path, certificate: RunCertificate | None = None) -> 
     routes = [
         *run_routes(controller.board, controller.stops.append),
         *artifact_routes(controller.shelf, is_over=lambda: controller.board.is_over, fetched=controller.fetched.set),
-        *upload_routes(Upload(data_dir / "input"), controller.uploads.append),
-        *store_routes(controller.shelf, tmp_path / "dataset.store"),
+        *upload_routes(Uploadable.INPUT, Upload(data_dir / "input"), controller.shelf, controller.uploads.append),
+        *dataset_routes(controller.shelf, tmp_path / "dataset.store", tmp_path / "tokenizer.json"),
     ]
     listener = listen("127.0.0.1", 0, tls=certificate is not None)
     controller.server = ApiServer(build_app(TOKEN, routes), listener, tls)
@@ -469,7 +469,7 @@ async def test_an_upload_that_is_cut_goes_on_where_it_was(
     (tmp_path / "requests.jsonl").write_bytes(content)
     relay, port = await network(controller.port, cut_after=[12_000_000, 5_000_000])
     async with ApiClient(controller.address(port)) as client:
-        sha256 = await client.upload_dataset(tmp_path / "requests.jsonl")
+        sha256 = await client.upload(Uploadable.INPUT, tmp_path / "requests.jsonl")
     assert sha256 == hashlib.sha256(content).hexdigest()
     assert [path.name for path in controller.uploads] == ["requests.jsonl"]
     assert controller.uploads[0].read_bytes() == content
@@ -486,7 +486,7 @@ async def test_blocks_whose_answer_was_lost_are_not_taken_twice(
     # Every connection ends within, or between, the answers to the first requests on it.
     relay, port = await network(controller.port, cut_answers_after=[answer_bytes] * 3)
     async with ApiClient(controller.address(port)) as client:
-        await client.upload_dataset(tmp_path / "a.jsonl")
+        await client.upload(Uploadable.INPUT, tmp_path / "a.jsonl")
     assert controller.uploads[0].read_bytes() == content
     assert relay.connection_count > 1
 
@@ -497,10 +497,12 @@ async def test_after_a_lost_answer_the_upload_goes_on_and_does_not_begin_anew(
     content = incompressible(4, 8_000_000)
     (tmp_path / "a.jsonl").write_bytes(content)
     begin = '{"name": "a.jsonl", "size": 8000000}'
-    first_answer = await raw_request(controller, "PUT /v1/dataset HTTP/1.1", f"Content-Length: {len(begin)}", "", begin)
+    first_answer = await raw_request(
+        controller, "PUT /v1/uploads/input HTTP/1.1", f"Content-Length: {len(begin)}", "", begin
+    )
     relay, port = await network(controller.port, cut_answers_after=[len(first_answer) + 5])
     async with ApiClient(controller.address(port)) as client:
-        await client.upload_dataset(tmp_path / "a.jsonl")
+        await client.upload(Uploadable.INPUT, tmp_path / "a.jsonl")
     assert controller.uploads[0].read_bytes() == content
     assert relay.connection_count == 2
     assert relay.moved_bytes < 2.5 * len(content)
@@ -519,11 +521,11 @@ async def test_an_answer_that_is_cut_anywhere_is_asked_for_again(
 async def test_a_complete_upload_is_not_taken_twice(controller: Controller, tmp_path: Path) -> None:
     (tmp_path / "a.jsonl").write_bytes(b"{}\n")
     async with ApiClient(controller.address()) as client:
-        first = await client.upload_dataset(tmp_path / "a.jsonl")
+        first = await client.upload(Uploadable.INPUT, tmp_path / "a.jsonl")
         with pytest.raises(ApiRefusedError, match="complete already"):
-            await client.upload_dataset(tmp_path / "a.jsonl")
+            await client.upload(Uploadable.INPUT, tmp_path / "a.jsonl")
     again = await raw_request(
-        controller, "POST /v1/dataset HTTP/1.1", "Content-Length: 78", "", f'{{"sha256": "{first}"}}'.ljust(76)
+        controller, "POST /v1/uploads/input HTTP/1.1", "Content-Length: 78", "", f'{{"sha256": "{first}"}}'.ljust(76)
     )
     assert again.startswith(b"HTTP/1.1 200")
     assert len(controller.uploads) == 1

@@ -39,8 +39,8 @@ class Bench:
             run_id="run-1",
             plan={},
             artifact_dir=self.artifact_dir,
-            data_dir=tmp_path / "data",
-            store_path=tmp_path / "data/dataset.store",
+            upload_dir=tmp_path / "data/uploads",
+            packed_dir=tmp_path / "data/packed",
             linger_s=linger_s,
         )
 
@@ -58,7 +58,7 @@ async def test_it_joins_as_an_operator_and_passes_orders_on(bench: Bench) -> Non
     assert await bench.hub.receive() == (OPERATOR, OperatorJoined())
     async with ApiClient(bench.address) as client:
         await client.stop(now=True)
-    assert await bench.hub.receive() == (OPERATOR, StopRun(now=True, reason="stopped by way of the API"))
+    assert await bench.hub.receive() == (OPERATOR, StopRun(now=True, reason="interrupted by the user"))
 
 
 async def test_what_operators_are_told_reaches_people_far_away(bench: Bench) -> None:

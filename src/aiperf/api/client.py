@@ -19,7 +19,7 @@ from urllib.parse import quote
 import msgspec
 
 from aiperf.api.connection import ApiAddress, Connections
-from aiperf.api.contract import ArtifactInfo, RunInfo, StopOrder, Told, run_from_json
+from aiperf.api.contract import ArtifactInfo, RunInfo, StopOrder, Told, Uploadable, run_from_json, upload_path
 from aiperf.api.download import download
 from aiperf.api.failures import DamagedTransferError
 from aiperf.api.patience import Patience
@@ -92,18 +92,23 @@ class ApiClient:
         """Tells the controller that it need not wait any longer."""
         await self._ask("POST", "/v1/fetched")
 
-    async def upload_dataset(self, path: Path, sent: Callable[[int], None] = lambda _: None) -> str:
-        """Sends the input file; returns its SHA-256."""
+    async def upload(self, what: Uploadable, path: Path, sent: Callable[[int], None] = lambda _: None) -> str:
+        """Sends a file of the user's; returns its SHA-256."""
         return await self._in_thread(
-            functools.partial(send_file, self._connections, path, patience_s=self._patience_s, sent=sent)
+            functools.partial(send_file, self._connections, what, path, patience_s=self._patience_s, sent=sent)
         )
+
+    async def fetch_upload(self, what: Uploadable, target: Path, *, arrival_limit_s: float) -> str:
+        """Fetches what the user sent; returns its SHA-256. Waits so long for it to arrive there."""
+        return await self._fetch(f"{upload_path(what)}/content", target, arrival_limit_s)
 
     async def fetch_dataset_store(self, target: Path, *, compile_limit_s: float) -> str:
         """Fetches the compiled dataset; returns its SHA-256. Waits so long for it to be compiled."""
-        patience_s = max(compile_limit_s, self._patience_s)
-        return await self._in_thread(
-            functools.partial(download, self._connections, "/v1/dataset/store", target, patience_s=patience_s)
-        )
+        return await self._fetch("/v1/dataset/store", target, compile_limit_s)
+
+    async def fetch_dataset_tokenizer(self, target: Path) -> str:
+        """Fetches the tokenizer that the dataset was compiled with; returns its SHA-256."""
+        return await self._fetch("/v1/dataset/tokenizer", target, self._patience_s)
 
     async def __aenter__(self) -> Self:
         return self
@@ -113,6 +118,12 @@ class ApiClient:
     ) -> None:
         self._connections.close()
         self._threads.shutdown(wait=False, cancel_futures=True)
+
+    async def _fetch(self, path: str, target: Path, limit_s: float) -> str:
+        patience_s = max(limit_s, self._patience_s)
+        return await self._in_thread(
+            functools.partial(download, self._connections, path, target, patience_s=patience_s)
+        )
 
     async def _ask(self, method: str, path: str, order: msgspec.Struct | None = None) -> bytes:
         body = msgspec.json.encode(order) if order is not None else b"" if method == "POST" else None

@@ -3,6 +3,7 @@
 Owns: names and shapes, reading and writing them. Does not own: routes, transport. `docs/api.md` shows them to people.
 """
 
+from enum import StrEnum
 from typing import Any
 
 import msgspec
@@ -58,16 +59,28 @@ class UploadInfo(msgspec.Struct, frozen=True):
 
 
 class BeginUpload(msgspec.Struct, frozen=True):
-    """Body of `PUT /v1/dataset`."""
+    """Body of `PUT /v1/uploads/{what}`. `name`: of the file, as the user knows it."""
 
     name: str
     size: int
 
 
 class CompleteUpload(msgspec.Struct, frozen=True):
-    """Body of `POST /v1/dataset`."""
+    """Body of `POST /v1/uploads/{what}`."""
 
     sha256: str
+
+
+class Uploadable(StrEnum):
+    """What of the user's machine the run may want."""
+
+    INPUT = "input"
+    TOKENIZER = "tokenizer"
+
+
+def upload_path(what: Uploadable) -> str:
+    """Where it is sent to; `/content` behind it gives it to other hosts."""
+    return f"/v1/uploads/{what.value}"
 
 
 class StopOrder(msgspec.Struct, frozen=True):

@@ -21,12 +21,18 @@ PATIENCE_S = 10.0
 NOT_PACKED = "it is still being compressed"
 
 
-def artifact_routes(shelf: Shelf, *, is_over: Callable[[], bool], fetched: Callable[[], None]) -> list[BaseRoute]:
-    """`shelf` has the artifacts once `is_over()`. `fetched()` hears that somebody has them all."""
+def artifact_routes(
+    shelf: Shelf, *, is_over: Callable[[], bool], fetched: Callable[[], None], ends_soon: bool = False
+) -> list[BaseRoute]:
+    """`shelf` has the artifacts once `is_over()`. `fetched()` hears that somebody has them all.
+
+    `ends_soon`: who asks before the end knows that it is near, and is told to come again.
+    """
 
     def refuse_before_end() -> None:
         if not is_over():
-            raise ApiProblem(409, "the run is not over: there are no results yet", "follow /v1/progress to its end")
+            status = 503 if ends_soon else 409
+            raise ApiProblem(status, "the run is not over: there are no results yet", "follow /v1/progress to its end")
 
     async def show_all(_: Request) -> Response:
         refuse_before_end()

@@ -1,6 +1,6 @@
-"""Routes for the dataset: the user's input file comes in, the compiled store goes out to workers.
+"""Routes for the dataset: files of the user's come in, and go out with the compiled store to other hosts.
 
-Owns: `/v1/dataset`, `/v1/dataset/store`. Does not own: writing the upload (`upload`), compiling.
+Owns: `/v1/uploads`, `/v1/dataset`. Does not own: writing the upload (`upload`), compiling.
 """
 
 import asyncio
@@ -14,7 +14,15 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
 from aiperf.api.bodies import read_body, read_order
-from aiperf.api.contract import BLOCK_BYTES, OFFSET_HEADER, BeginUpload, CompleteUpload, UploadInfo
+from aiperf.api.contract import (
+    BLOCK_BYTES,
+    OFFSET_HEADER,
+    BeginUpload,
+    CompleteUpload,
+    Uploadable,
+    UploadInfo,
+    upload_path,
+)
 from aiperf.api.parcel import Shelf
 from aiperf.api.parcel_answer import parcel_answer
 from aiperf.api.problems import ApiProblem
@@ -30,8 +38,9 @@ OFFSET_DIGITS = 18
 T = TypeVar("T")
 
 
-def upload_routes(upload: Upload, received: Callable[[Path], None]) -> list[BaseRoute]:
+def upload_routes(what: Uploadable, upload: Upload, shelf: Shelf, received: Callable[[Path], None]) -> list[BaseRoute]:
     """`received(path)` hears, once, where the complete file is."""
+    path = upload_path(what)
     one_at_a_time = asyncio.Lock()
 
     async def perform(step: Callable[[], UploadInfo], status: int = 200) -> Response:
@@ -63,10 +72,13 @@ def upload_routes(upload: Upload, received: Callable[[Path], None]) -> list[Base
         return await perform(lambda: upload.complete(order.sha256))
 
     return [
-        Route("/v1/dataset", begin, methods=["PUT"]),
-        Route("/v1/dataset", show, methods=["GET"]),
-        Route("/v1/dataset", append, methods=["PATCH"]),
-        Route("/v1/dataset", complete, methods=["POST"]),
+        Route(path, begin, methods=["PUT"]),
+        Route(path, show, methods=["GET"]),
+        Route(path, append, methods=["PATCH"]),
+        Route(path, complete, methods=["POST"]),
+        _file_route(
+            f"{path}/content", shelf, lambda: upload.path if upload.info().complete else None, "it has not arrived yet"
+        ),
     ]
 
 
@@ -89,22 +101,31 @@ def _told(info: UploadInfo, status: int = 200) -> Response:
     return Response(msgspec.json.encode(info), status, headers, media_type="application/json")
 
 
-STORE = "store"
-"""The store's name on its shelf."""
+def dataset_routes(shelf: Shelf, store_path: Path, tokenizer_path: Path) -> list[BaseRoute]:
+    """Both are given out once they are at their paths, where they appear whole; until then others are to come again."""
+
+    def there(path: Path) -> Callable[[], Path | None]:
+        return lambda: path if path.exists() else None
+
+    absent = "the dataset is not compiled yet"
+    return [
+        _file_route("/v1/dataset/store", shelf, there(store_path), absent),
+        _file_route("/v1/dataset/tokenizer", shelf, there(tokenizer_path), absent),
+    ]
 
 
-def store_routes(shelf: Shelf, store_path: Path) -> list[BaseRoute]:
-    """The store is given out once it is at its path, where it appears whole; until then workers are to come again."""
+def _file_route(route: str, shelf: Shelf, find: Callable[[], Path | None], absent: str) -> Route:
+    """Gives a file away once `find` has it."""
 
     async def send(request: Request) -> Response:
-        if not store_path.exists():
-            hint = "come again"
-            raise ApiProblem(503, "the dataset is not compiled yet", hint, {"Retry-After": "1"})
-        shelf.stock(STORE, store_path)
+        path = find()
+        if path is None:
+            raise ApiProblem(503, absent, "come again", {"Retry-After": "1"})
+        shelf.stock(route, path)
         try:
-            parcel = await shelf.parcel(STORE, PATIENCE_S)
+            parcel = await shelf.parcel(route, PATIENCE_S)
         except TimeoutError as error:
             raise not_packed() from error
         return parcel_answer(request, parcel)
 
-    return [Route("/v1/dataset/store", send, methods=["GET"])]
+    return Route(route, send, methods=["GET"])

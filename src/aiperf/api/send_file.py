@@ -1,4 +1,4 @@
-"""Sending the user's input file to the controller, block by block.
+"""Sending a file of the user's to the controller, block by block.
 
 Owns: reading, compressing, going on where the controller says. Does not own: the other end (`upload`). In a thread.
 """
@@ -12,18 +12,18 @@ import msgspec
 import zstandard
 
 from aiperf.api.connection import Connections
-from aiperf.api.contract import BLOCK_BYTES, OFFSET_HEADER, BeginUpload, CompleteUpload
+from aiperf.api.contract import BLOCK_BYTES, OFFSET_HEADER, BeginUpload, CompleteUpload, Uploadable, upload_path
 from aiperf.api.failures import ApiRefusedError, DamagedTransferError
 from aiperf.api.parcel import ZSTD_LEVEL
 from aiperf.api.patience import Patience
 from aiperf.api.persist import check, persist
 
 DAMAGED_LIMIT = 3
-PATH = "/v1/dataset"
 
 
 def send_file(
     connections: Connections,
+    what: Uploadable,
     file_path: Path,
     *,
     patience_s: float,
@@ -34,7 +34,7 @@ def send_file(
 
     Raises: OSError if it cannot be read; DamagedTransferError, ControllerLostError, ApiRefusedError.
     """
-    sender = _Sender(connections, file_path, patience_s, sent, block_bytes)
+    sender = _Sender(connections, upload_path(what), file_path, patience_s, sent, block_bytes)
     for _ in range(DAMAGED_LIMIT):
         try:
             return sender.send()
@@ -49,12 +49,14 @@ class _Sender:
     def __init__(
         self,
         connections: Connections,
+        path: str,
         file_path: Path,
         patience_s: float,
         sent: Callable[[int], None],
         block_bytes: int,
     ) -> None:
         self._connections = connections
+        self._path = path
         self._file_path = file_path
         self._patience_s = patience_s
         self._sent = sent
@@ -85,7 +87,7 @@ class _Sender:
         headers = {OFFSET_HEADER: str(offset), "Content-Encoding": "zstd", "Content-Type": "application/octet-stream"}
 
         def attempt(patience: Patience) -> None:
-            with self._connections.exchange("PATCH", PATH, headers, packed) as answer:
+            with self._connections.exchange("PATCH", self._path, headers, packed) as answer:
                 if answer.status == 409 and answer.header(OFFSET_HEADER) == str(offset + length):
                     answer.body()  # It had arrived; only the answer had not.
                     return
@@ -93,13 +95,13 @@ class _Sender:
                 answer.body()
             patience.progressed(time.monotonic())
 
-        persist(attempt, self._connections, patience_s=self._patience_s, doing="sending the dataset")
+        persist(attempt, self._connections, patience_s=self._patience_s, doing=f"sending {self._file_path.name}")
 
     def _order(self, method: str, order: msgspec.Struct) -> None:
         def attempt(_: Patience) -> None:
             body = msgspec.json.encode(order)
-            with self._connections.exchange(method, PATH, {"Content-Type": "application/json"}, body) as answer:
+            with self._connections.exchange(method, self._path, {"Content-Type": "application/json"}, body) as answer:
                 check(answer, 200, 201)
                 answer.body()
 
-        persist(attempt, self._connections, patience_s=self._patience_s, doing="sending the dataset")
+        persist(attempt, self._connections, patience_s=self._patience_s, doing=f"sending {self._file_path.name}")

@@ -32,4 +32,9 @@ def run(argv: Sequence[str]) -> int:
     layout = read_layout(options.run_dir / LAYOUT_NAME)
     plan = load_dump((options.run_dir / PLAN_NAME).read_text())
     start_logging(Path(layout.artifact_dir), plan.services.log_level, options.host)
-    return run_host(options.host, layout, plan, options.parent_pipe)
+    equipment = None
+    if not layout.shares_disk:
+        from aiperf.deploy.kubernetes.in_pod import pod_equipment  # loads the HTTP API, which local hosts do without
+
+        equipment = pod_equipment(options.host, layout, plan, options.run_dir)
+    return run_host(options.host, layout, plan, options.parent_pipe, equipment)

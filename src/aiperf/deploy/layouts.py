@@ -5,12 +5,13 @@ Owns: hosts and addresses of every kind of deployment; sizing for one machine. D
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from aiperf.clock import measure_anchor_ns
 from aiperf.deploy.kubernetes.names import Component, Names, names_of
 from aiperf.deploy.kubernetes.ports import (
+    API_PORT,
     COLUMNS_PORT,
     CONTROL_PORT,
     CREDITS_PORT,
@@ -21,7 +22,7 @@ from aiperf.deploy.kubernetes.ports import (
 from aiperf.errors import PlanError, Problem
 from aiperf.plan.plan import ServicesPlan
 from aiperf.schedule.phases import PhasePlan
-from aiperf.service.layout import LOOPBACK, SINGLETONS, Host, Layout, ServiceSeat, ServiceType, binder_of
+from aiperf.service.layout import LOOPBACK, SINGLETONS, Apis, Host, Layout, ServiceSeat, ServiceType, binder_of
 from aiperf.service.machine import FILES_KEPT_BACK, Machine, connections_max
 
 CONNECTIONS_PER_WORKER = 1_000
@@ -137,22 +138,20 @@ def memory_layout(
     )
 
 
-def kubernetes_layout(*, run_id: str, topology: str, workers: int, processors: int, seed: int) -> Layout:
+def kubernetes_layout(
+    *, run_id: str, topology: str, workers: int, processors: int, seed: int, uploads: Mapping[str, str] | None = None
+) -> Layout:
     """Hosts are containers, meeting by TCP at the names that the run's headless Service gives to pods.
 
     `compact`: one control host; record processor `i` is beside worker `i` in the same pod, as many as workers.
-    `per-service`: each service is a host of its own.
+    `per-service`: each service is a host of its own. `uploads`: files that the user sends (`Layout.uploads`).
     """
     seats = service_table(workers, processors)
     if topology == "compact":
         singletons = [Host(CONTROL_HOST, _singletons(), HEALTH_PORT)]
     else:
         singletons = [Host(seat.service_id, [seat], HEALTH_PORT) for seat in _singletons()]
-    beside = {ServiceType.RECORD_PROCESSOR: SIDECAR_HEALTH_PORT} if topology == "compact" else {}
-    hosts = [
-        *singletons,
-        *(Host(seat.service_id, [seat], beside.get(seat.service_type, HEALTH_PORT)) for seat in seats),
-    ]
+    hosts = [*singletons, *(_pod_host(seat, topology) for seat in seats)]
     return Layout(
         run_id=run_id,
         hosts=hosts,
@@ -165,7 +164,24 @@ def kubernetes_layout(*, run_id: str, topology: str, workers: int, processors: i
         work_dir=POD_WORK_DIR,
         data_dir=POD_DATA_DIR,
         random_seed=seed,
+        apis=Apis(
+            run=_api_url(ServiceType.SYSTEM_CONTROLLER, topology, names_of(run_id)),
+            dataset=_api_url(ServiceType.DATASET_MANAGER, topology, names_of(run_id)),
+            results=_api_url(ServiceType.RECORDS_MANAGER, topology, names_of(run_id)),
+        ),
+        uploads=dict(uploads or {}),
     )
+
+
+def _pod_host(seat: ServiceSeat, topology: str) -> Host:
+    """A worker or a record processor; in the compact topology the latter is a native sidecar of the former's pod."""
+    if topology == "compact" and seat.service_type is ServiceType.RECORD_PROCESSOR:
+        return Host(seat.service_id, [seat], SIDECAR_HEALTH_PORT, outstays=True)
+    return Host(seat.service_id, [seat], HEALTH_PORT)
+
+
+def _api_url(service: ServiceType, topology: str, names: Names) -> str:
+    return f"https://{_pod_name(service.value, topology, names)}:{API_PORT}"
 
 
 def _place(channel: str, topology: str, names: Names) -> str:
@@ -177,8 +193,13 @@ def _place(channel: str, topology: str, names: Names) -> str:
         index = int(binder.rpartition("-")[2])
         return f"{names.dns_name(Component.RECORD_PROCESSOR, index)}:{RECORDS_PORT}"
     port = {"control": CONTROL_PORT, "credits": CREDITS_PORT, "columns": COLUMNS_PORT}[channel]
-    alone = topology != "compact" and binder != ServiceType.SYSTEM_CONTROLLER
-    return f"{names.dns_name(Component(binder) if alone else Component.CONTROLLER)}:{port}"
+    return f"{_pod_name(binder, topology, names)}:{port}"
+
+
+def _pod_name(service: str, topology: str, names: Names) -> str:
+    """The name of the pod with a service that there is once."""
+    alone = topology != "compact" and service != ServiceType.SYSTEM_CONTROLLER
+    return names.dns_name(Component(service) if alone else Component.CONTROLLER)
 
 
 def _singletons() -> list[ServiceSeat]:

@@ -5,20 +5,26 @@ processes (`aiperf.deploy`), the services' work.
 """
 
 import asyncio
+import contextlib
 import logging
 import os
 import shutil
 import signal
 import traceback
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import uvloop
 
+from aiperf.api.health import HealthListener
 from aiperf.clock import RunClock
 from aiperf.errors import AIPerfError, ExitCode
 from aiperf.plan.plan import Plan
-from aiperf.service.layout import Layout
+from aiperf.service.layout import Host, Layout
 from aiperf.service.machine import connections_max, this_machine
+from aiperf.service.supply import SameDisk, Supply
 from aiperf.service.wiring import Surroundings, run_service
 from aiperf.wire.zmq_wire import ZmqWire
 
@@ -31,6 +37,47 @@ ORPHAN_LIMIT_S = 5
 """A host whose starter is gone has nobody who would end it by force; the kernel does, after so long."""
 
 
+Guest = Callable[[Surroundings, asyncio.Event], Coroutine[Any, Any, None]]
+"""What lives in a host beside its services. It hears when they have left, and may stay longer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Equipment:
+    """What a deployment gives to its hosts, beside plan and layout."""
+
+    supply: Supply = field(default_factory=SameDisk)
+    guests: Sequence[Guest] = ()
+
+
+async def live(around: Surroundings, guests: Sequence[Guest]) -> None:
+    """The whole life of a host: its services and its guests, until all have left.
+
+    Raises: ExceptionGroup of what failed; the others are cancelled then.
+    """
+    services_left = asyncio.Event()
+    async with _probes(around.host), asyncio.TaskGroup() as group:
+        for guest in guests:
+            group.create_task(guest(around, services_left))
+        await host_services(around)
+        services_left.set()
+        if around.host.outstays:
+            await asyncio.Event().wait()
+
+
+@contextlib.asynccontextmanager
+async def _probes(host: Host) -> AsyncIterator[None]:
+    """Answers health probes meanwhile, if anybody asks. That it answers at all is what they want to know."""
+    if not host.health_port:
+        yield
+        return
+    listener = HealthListener("", host.health_port)
+    await listener.start()
+    try:
+        yield
+    finally:
+        listener.close()
+
+
 async def host_services(around: Surroundings) -> None:
     """Runs the host's services until every one has returned, or one has failed.
 
@@ -41,13 +88,15 @@ async def host_services(around: Surroundings) -> None:
             group.create_task(run_service(service, around), name=service.service_id)
 
 
-def run_host(host_id: str, layout: Layout, plan: Plan, parent_pipe: int = -1) -> int:
+def run_host(
+    host_id: str, layout: Layout, plan: Plan, parent_pipe: int = -1, equipment: Equipment | None = None
+) -> int:
     """Runs a host as the whole of this process; returns its exit code.
 
     `parent_pipe` is the reading end of a pipe that the starter holds open: when it closes, the starter is gone, and so
     is the reason to live. Nobody else can then remove what lies around, so every host of the run does.
     """
-    host = layout.host(host_id)
+    host, equipment = layout.host(host_id), equipment or Equipment()
     code: int = ExitCode.DONE
     orphaned = False
     # Ctrl-C is the operator's to hear: it decides, and tells the controller.
@@ -78,8 +127,11 @@ def run_host(host_id: str, layout: Layout, plan: Plan, parent_pipe: int = -1) ->
         wire = ZmqWire()
         try:
             log.info("runs %s", ", ".join(service.service_id for service in host.services))
-            clock = RunClock(layout.anchor_ns)
-            await host_services(Surroundings(host, layout, plan, wire, clock, connections_max(this_machine())))
+            clock = RunClock(layout.anchor_ns or None)
+            around = Surroundings(
+                host, layout, plan, wire, clock, connections_max(this_machine()), supply=equipment.supply
+            )
+            await live(around, equipment.guests)
         except asyncio.CancelledError:
             log.info("told to leave by a signal, or the starter is gone")
         finally:

@@ -49,6 +49,19 @@ class Host(msgspec.Struct, frozen=True):
     services: list[ServiceSeat]
     health_port: int = 0
     """Where `/healthz` and `/readyz` answer; 0: nobody asks."""
+    outstays: bool = False
+    """Ends by a signal only. What keeps it running would start it again if it left on its own (a native sidecar)."""
+
+
+class Apis(msgspec.Struct, frozen=True):
+    """Where the parts of the HTTP API are served to other hosts. Empty: on the disk that all hosts share."""
+
+    run: str = ""
+    """By the host of the system controller: progress, orders, what the user sent."""
+    dataset: str = ""
+    """By the host of the dataset manager: the compiled dataset."""
+    results: str = ""
+    """By the host of the records manager: the artifacts."""
 
 
 class Layout(msgspec.Struct, frozen=True):
@@ -67,6 +80,14 @@ class Layout(msgspec.Struct, frozen=True):
     data_dir: str
     """For bulk data while the run lasts: dataset store, shards, spill files. Removed afterwards."""
     random_seed: int
+    apis: Apis = Apis()
+    uploads: dict[str, str] = {}
+    """Files that the user's machine sends, by what they are (`api.contract.Uploadable`): where they are then."""
+
+    @property
+    def shares_disk(self) -> bool:
+        """Whether every host sees the same `data_dir` and `artifact_dir`."""
+        return not self.apis.run
 
     def services(self, *types: ServiceType) -> list[ServiceSeat]:
         """The services of these types (all when none is named), in the order of the table."""
@@ -78,6 +99,10 @@ class Layout(msgspec.Struct, frozen=True):
             if host.host_id == host_id:
                 return host
         raise KeyError(host_id)
+
+    def host_of(self, service: ServiceType) -> Host:
+        """The host of a service that there is once."""
+        return next(host for host in self.hosts if any(seat.service_type is service for seat in host.services))
 
     def address(self, channel: str, host_id: str) -> str:
         """Where a service on `host_id` reaches the channel's binder."""

@@ -9,12 +9,15 @@ Never on the timing path: it works through what workers cut, and falls behind wi
 import asyncio
 import logging
 from collections.abc import Callable
+from pathlib import Path
 
+from aiperf.dataset.tokens import BUILTIN
 from aiperf.record.assembly import Assembled, RecordAssembler
 from aiperf.record.slices import read_slice
 from aiperf.service.column_messages import ColumnHeader, encode_columns
 from aiperf.service.membership import run_together
 from aiperf.service.shard_outlet import ShardOutlet, by_phase
+from aiperf.service.supply import Supply
 from aiperf.wire.bus import Seat
 from aiperf.wire.messages import Configure, Exit, FinishRecords, RecordsFinished, ServiceLost, ServiceReady
 from aiperf.wire.ports import Port
@@ -43,11 +46,14 @@ class RecordProcessor:
         slices: Port,
         columns: Port,
         make_pipeline: Callable[[Configure], tuple[RecordAssembler, ShardOutlet]],
+        supply: Supply,
     ) -> None:
         self._seat = seat
         self._slices = slices
         self._columns = columns
         self._make_pipeline = make_pipeline
+        self._supply = supply
+        self._configure: asyncio.Future[Configure] = asyncio.get_running_loop().create_future()
         self._workers: list[str] = []
         self._received: dict[int, int] = {}
         self._slice_arrived = asyncio.Event()
@@ -60,7 +66,7 @@ class RecordProcessor:
 
     async def run(self) -> None:
         try:
-            await run_together(self._take_orders(), self._process_slices(), self._send_batches())
+            await run_together(self._take_orders(), self._get_ready(), self._process_slices(), self._send_batches())
         finally:
             if self._configured.is_set():
                 self._shards.close()  # Still open if the run ended before its time.
@@ -69,18 +75,27 @@ class RecordProcessor:
         while True:
             _, message = await self._seat.receive()
             match message:
-                case Configure():
+                case Configure() if not self._configure.done():
                     self._workers = message.workers
-                    self._assembler, self._shards = self._make_pipeline(message)
-                    self._configured.set()
-                    self._seat.send(ServiceReady(self._seat.name))
-                case ServiceLost() if message.service_id in self._workers:
+                    self._configure.set_result(message)
+                case ServiceLost() if self._configured.is_set() and message.service_id in self._workers:
                     dropped = self._assembler.drop_worker(self._workers.index(message.service_id))
                     log.warning("%s was lost with %d open streams", message.service_id, dropped)
                 case FinishRecords():
                     await self._finish(message)
                 case Exit():
                     return
+
+    async def _get_ready(self) -> None:
+        """Opens what it works with, and then has no more to do than to be there. Orders are heard meanwhile."""
+        configure = await self._configure
+        await self._supply.dataset(Path(configure.dataset_path))
+        if configure.tokenizer_source != BUILTIN:
+            await self._supply.tokenizer(Path(configure.tokenizer_source))
+        self._assembler, self._shards = self._make_pipeline(configure)
+        self._configured.set()
+        self._seat.send(ServiceReady(self._seat.name))
+        await asyncio.Event().wait()
 
     async def _process_slices(self) -> None:
         await self._configured.wait()

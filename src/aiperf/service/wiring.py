@@ -8,7 +8,7 @@ import asyncio
 import logging
 import traceback
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +38,7 @@ from aiperf.service.records_manager import RecordsManager
 from aiperf.service.run_lifecycle import RunLifecycle
 from aiperf.service.shard_outlet import ShardOutlet
 from aiperf.service.slice_outlet import records_channel
+from aiperf.service.supply import SameDisk, Supply
 from aiperf.service.system_controller import SystemController
 from aiperf.service.timing_manager import TimingManager
 from aiperf.service.worker import Client, Timer, Worker
@@ -69,6 +70,8 @@ class Surroundings:
     make_timer: MakeTimer | None = None
     in_thread: InThread = asyncio.to_thread
     """Runs what takes long beside the event loop."""
+    supply: Supply = field(default_factory=SameDisk)
+    """Brings what lies on other hosts' disks."""
 
     def bind(self, channel: str, pattern: Pattern) -> Port:
         return self.wire.bind(pattern, *self.layout.addresses[channel])
@@ -136,8 +139,8 @@ def _dataset_manager(_: ServiceSeat, seat: Seat, around: Surroundings) -> Made:
     manager = DatasetManager(
         seat=seat,
         plan=around.plan,
-        seed=layout.random_seed,
-        data_dir=Path(layout.data_dir),
+        layout=layout,
+        supply=around.supply,
         in_thread=around.in_thread,
     )
     return manager.run(), dict
@@ -188,6 +191,7 @@ def _record_processor(service: ServiceSeat, seat: Seat, around: Surroundings) ->
         slices=around.bind(f"records/{service.service_id}", Pattern.FUNNEL),
         columns=around.connect("columns", Pattern.FUNNEL, service.service_id),
         make_pipeline=make_pipeline,
+        supply=around.supply,
     )
     return processor.run(), dict
 
@@ -252,6 +256,7 @@ def _worker(service: ServiceSeat, seat: Seat, around: Surroundings) -> Made:
         make_client=around.make_client or make_client,
         make_timer=around.make_timer or make_timer,
         data_dir=Path(layout.data_dir),
+        supply=around.supply,
         wait_for_model=probe.until_model_answers if probe else None,
     )
     return worker.run(), worker.health

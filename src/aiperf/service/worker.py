@@ -25,6 +25,7 @@ from aiperf.schedule.dispatcher import Dispatcher
 from aiperf.schedule.phases import PROFILING
 from aiperf.service.membership import run_together
 from aiperf.service.slice_outlet import SliceOutlet
+from aiperf.service.supply import Supply
 from aiperf.units import NS_PER_MS, NS_PER_S
 from aiperf.wire.bus import Seat
 from aiperf.wire.messages import (
@@ -115,6 +116,7 @@ class Worker:
         make_client: Callable[[Sink], Client],
         make_timer: Callable[[Callable[[], None]], Timer],
         data_dir: Path,
+        supply: Supply,
         wait_for_model: Callable[[bytes], Awaitable[None]] | None = None,
     ) -> None:
         self._seat = seat
@@ -129,8 +131,9 @@ class Worker:
         self._outlet = SliceOutlet(index, seat.name, connect_records, data_dir)
         self._client = make_client(self)
         self._timer = make_timer(self._pump)
+        self._supply = supply
         self._wait_for_model = wait_for_model
-        self._configured = asyncio.Event()
+        self._configured: asyncio.Future[Configure] = asyncio.get_running_loop().create_future()
         self._handle = 0
         self._freed_ns: deque[int] = deque()
         self._phase: _Phase | None = None
@@ -162,8 +165,9 @@ class Worker:
         while True:
             _, message = await self._seat.receive()
             match message:
-                case Configure():
-                    self._configure(message)
+                case Configure() if not self._configured.done():
+                    self._outlet.configure(message.record_processors)
+                    self._configured.set_result(message)
                 case ServiceLost():
                     self._outlet.lose(message.service_id)
                 case FlushRecords():
@@ -171,16 +175,14 @@ class Worker:
                 case Exit():
                     return
 
-    def _configure(self, configure: Configure) -> None:
-        self._store = Store.open(Path(configure.dataset_path))
-        self._sampler = Sampler(self._sampling, len(self._store), self._seed)
-        self._outlet.configure(configure.record_processors)
-        self._credits.send([encode(WorkerJoined(self._slots_max))])
-        self._configured.set()
-
     async def _get_ready(self) -> None:
         """Says that the worker is ready when it is, and then sees to its slices. Orders are heard meanwhile."""
-        await self._configured.wait()
+        configure = await self._configured
+        path = Path(configure.dataset_path)
+        await self._supply.dataset(path)
+        self._store = Store.open(path)
+        self._sampler = Sampler(self._sampling, len(self._store), self._seed)
+        self._credits.send([encode(WorkerJoined(self._slots_max))])
         if self._wait_for_model is not None:
             await self._wait_for_model(self._store.body(0))
         self._seat.send(ServiceReady(self._seat.name))

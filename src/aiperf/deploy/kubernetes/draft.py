@@ -5,7 +5,7 @@ Owns: putting the parts together. Does not own: finding out what the cluster is 
 
 from aiperf.deploy.kubernetes.blueprint import Account, Blueprint, RunSecrets
 from aiperf.deploy.kubernetes.names import names_of
-from aiperf.deploy.kubernetes.pod_plan import pod_plan
+from aiperf.deploy.kubernetes.pod_plan import pod_plan, uploads
 from aiperf.deploy.kubernetes.run_length import controller_s_max, work_s_max
 from aiperf.deploy.kubernetes.sizing import size_run
 from aiperf.deploy.layouts import kubernetes_layout
@@ -41,6 +41,7 @@ def draft_blueprint(
             workers=sizing.workers,
             processors=sizing.processors,
             seed=seed,
+            uploads=uploads(plan),
         ),
         sizing=sizing,
         namespace=chosen,

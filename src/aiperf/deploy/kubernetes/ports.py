@@ -15,9 +15,7 @@ RECORDS_PORT = 5554
 """Slices of responses, at a record processor; in the compact topology on the pod's loopback only."""
 
 API_PORT = 8443
-"""The HTTP API by TLS, for all that comes over a network."""
-API_TUNNELLED_PORT = 8080
-"""The HTTP API on the pod's loopback, where only a port-forward comes out."""
+"""The HTTP API, by TLS always: also what comes through a tunnel."""
 HEALTH_PORT = 8081
 """`/healthz` and `/readyz` of a pod's first container."""
 SIDECAR_HEALTH_PORT = 8082
@@ -29,7 +27,6 @@ PORT_NAMES = {
     COLUMNS_PORT: "columns",
     RECORDS_PORT: "records",
     API_PORT: "api",
-    API_TUNNELLED_PORT: "api-tunnelled",
     HEALTH_PORT: "health",
     SIDECAR_HEALTH_PORT: "health-sidecar",
 }

@@ -57,5 +57,5 @@ def test_where_the_dataset_manager_finds_the_input(words: tuple[str, ...], path:
 
 def test_a_file_of_this_machine_is_uploaded(input_file: str) -> None:
     inside = pod_plan(planned("--input-file", input_file))
-    assert inside.input.input_file == "/data/uploads/in.jsonl"
+    assert inside.input.input_file == "/data/uploads/input/in.jsonl"
     assert dataset_claim(inside) is None
