@@ -1,26 +1,23 @@
 """The operator: the person's side of a running benchmark.
 
-Owns: showing progress, hearing Ctrl-C, noticing a controller that is gone or silent. Does not own: the run's decisions.
+Owns: showing progress, hearing Ctrl-C, noticing a controller that is gone or silent. Does not own: the run's decisions,
+how the controller is reached (`deploy.line`).
 
 Ctrl-C once asks for an orderly end with what there is; twice cuts what is in flight; three times ends every process.
-SIGTERM, and the end of the terminal, begin with the second step: whoever sends them will not wait long.
+SIGTERM begins with the second step: whoever sends it will not wait long. The end of the terminal does so too, but for a
+run that goes on without its operator: that one is left alone.
 """
 
 import asyncio
 import signal
 from typing import Any
 
+from aiperf.deploy.line import INTERRUPTED, Line
 from aiperf.deploy.service_manager import HostEnded, ServiceManager
 from aiperf.errors import BenchmarkError, ExitCode
-from aiperf.service.layout import Layout
+from aiperf.service.layout import Layout, ServiceType
 from aiperf.ui.live import View
-from aiperf.wire.bus import CONTROLLER, OPERATOR, Seat
-from aiperf.wire.messages import HostLost, Notice, OperatorJoined, Progress, RunFinished, StopRun
-from aiperf.wire.ports import Pattern
-from aiperf.wire.zmq_wire import ZmqWire
-
-SILENCE_LIMIT_S = 20
-"""The controller reports several times a second; after so long without a word it hangs."""
+from aiperf.wire.messages import Notice, Progress, RunFinished
 
 STOP_GRACE_S = 1.0
 """How long the hosts may take to leave once the run is over. All is written by then: a slow one loses nothing."""
@@ -33,6 +30,9 @@ INTERRUPTS_TO_KILL = 3
 ENDING_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 """By which a person, a supervisor or a terminal that goes away asks for the end."""
 
+LEFT_ALONE = "left"
+"""Outcome of a run whose operator has gone, and which goes on."""
+
 
 class Operator:
     """`run()` returns how the run ended. Raises: BenchmarkError if the controller is lost.
@@ -41,53 +41,58 @@ class Operator:
     here only, they are heard.
     """
 
-    def __init__(self, layout: Layout, manager: ServiceManager, view: View) -> None:
-        self._layout = layout
+    def __init__(self, layout: Layout, manager: ServiceManager, line: Line, view: View, *, logs: str) -> None:
+        """`logs`: where more can be read if the run fails."""
+        self._controller = layout.host_of(ServiceType.SYSTEM_CONTROLLER).host_id
         self._manager = manager
+        self._line = line
         self._view = view
+        self._logs = logs
         self._interrupts = 0
         self._last_progress: Progress | None = None
 
     async def run(self) -> RunFinished:
         loop = asyncio.get_running_loop()
-        self._wire = ZmqWire()
-        address = self._layout.addresses["control"][-1]
-        self._seat = Seat(self._wire.connect(Pattern.DIALOGUE, address, OPERATOR), OPERATOR)
         self._finished: asyncio.Future[RunFinished] = loop.create_future()
-        loop.add_signal_handler(signal.SIGINT, self._interrupt)
-        loop.add_signal_handler(signal.SIGTERM, self._terminate)
-        if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # else by `nohup`
-            loop.add_signal_handler(signal.SIGHUP, self._terminate)
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, ENDING_SIGNALS)
+        self._killed = asyncio.Event()
+        self._hear_signals(loop)
         tasks: list[asyncio.Task[None]] = []
         try:
-            await self._manager.start()
-            self._seat.send(OperatorJoined())
-            tasks = [asyncio.create_task(work) for work in (self._listen(), self._watch_hosts())]
+            tasks = [asyncio.create_task(work) for work in (self._attend(), self._watch_hosts())]
             ends: list[asyncio.Future[Any]] = [self._finished, *tasks]
             await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
             for task in tasks:
                 if task.done():
-                    task.result()  # A bug here is told; the end of the run would be waited for in vain.
-            finished = await self._finished
-            await self._manager.stop(STOP_GRACE_S if self._interrupts < INTERRUPTS_TO_KILL else 0)
-            return finished
+                    task.result()  # A failure here is told; the end of the run would be waited for in vain.
+            return await self._bring_home(await self._finished)
         finally:
             for task in tasks:
                 task.cancel()
-            self._wire.close()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            if not self._is_left_alone():
+                await self._manager.stop(STOP_GRACE_S if self._ended_in_order() else 0)
+            self._line.close()
             signal.pthread_sigmask(signal.SIG_BLOCK, ENDING_SIGNALS)
             loop.remove_signal_handler(signal.SIGINT)
 
-    async def _listen(self) -> None:
-        silent_s = 0
-        while silent_s < SILENCE_LIMIT_S:
+    def _hear_signals(self, loop: asyncio.AbstractEventLoop) -> None:
+        loop.add_signal_handler(signal.SIGINT, self._interrupt)
+        loop.add_signal_handler(signal.SIGTERM, self._terminate)
+        if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # else by `nohup`
+            hung_up = self._leave_alone if self._manager.outlives_operator else self._terminate
+            loop.add_signal_handler(signal.SIGHUP, hung_up)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, ENDING_SIGNALS)
+
+    async def _attend(self) -> None:
+        """From the start of the hosts to what the controller says last."""
+        await self._manager.start()
+        await self._line.open()
+        while not self._finished.done():
             try:
-                _, message = await asyncio.wait_for(self._seat.receive(), 1)
-            except TimeoutError:
-                silent_s += 1  # in steps: a pause of this process (Ctrl-Z, a suspended laptop) is one, however long
-                continue
-            silent_s = 0
+                message = await self._line.receive()
+            except BenchmarkError as error:
+                self._fail(str(error))
+                return
             match message:
                 case Progress():
                     self._last_progress = message
@@ -95,15 +100,13 @@ class Operator:
                 case Notice():
                     self._view.notice(message.text)
                 case RunFinished():
-                    if not self._finished.done():
-                        self._finished.set_result(message)
-        self._fail(f"the controller has been silent for {SILENCE_LIMIT_S} s")
+                    self._settle(message)
+        await asyncio.Event().wait()
 
     async def _watch_hosts(self) -> None:
-        controllers = {host.host_id for host in self._layout.hosts for s in host.services if s.service_id == CONTROLLER}
         while True:
             ended = await self._manager.next_end()
-            if ended.host_id in controllers:
+            if ended.host_id == self._controller:
                 await asyncio.sleep(PARTING_WORDS_S)
                 self._fail(f"the controller was lost: {ended.reason}")
             elif not self._finished.done() and not ended.expected:
@@ -111,15 +114,40 @@ class Operator:
 
     def _tell_loss(self, ended: HostEnded) -> None:
         self._view.notice(f"{ended.host_id} was lost: {ended.reason}")
-        self._seat.send(HostLost(ended.host_id, ended.reason))
+        self._line.tell_loss(ended.host_id, ended.reason)
+
+    async def _bring_home(self, finished: RunFinished) -> RunFinished:
+        """The end with its results here, unless the user will not wait for them."""
+        if self._is_left_alone() or self._killed.is_set():
+            return finished
+        bringing = asyncio.create_task(self._line.bring_home(finished))
+        killing = asyncio.create_task(self._killed.wait())
+        try:
+            await asyncio.wait({bringing, killing}, return_when=asyncio.FIRST_COMPLETED)
+            return bringing.result() if bringing.done() else finished
+        finally:
+            bringing.cancel()
+            killing.cancel()
+
+    def _settle(self, finished: RunFinished) -> None:
+        if not self._finished.done():
+            self._finished.set_result(finished)
 
     def _fail(self, reason: str) -> None:
         if self._finished.done():
             return
         if (seen := self._last_progress) is not None:
             reason += f"; last seen: {seen.completed_count} requests completed, {seen.failed_count} failed"
-        reason += f" (see {self._layout.artifact_dir}/logs/aiperf.log)"
-        self._finished.set_exception(BenchmarkError(reason))
+        self._finished.set_exception(BenchmarkError(f"{reason} (see {self._logs})"))
+
+    def _ended_in_order(self) -> bool:
+        return self._finished.done() and not self._finished.exception() and self._interrupts < INTERRUPTS_TO_KILL
+
+    def _is_left_alone(self) -> bool:
+        return self._ended_in_order() and self._finished.result().outcome == LEFT_ALONE
+
+    def _leave_alone(self) -> None:
+        self._settle(RunFinished(ExitCode.INTERRUPTED, LEFT_ALONE, "the terminal has gone; the run goes on", "", ""))
 
     def _terminate(self) -> None:
         self._interrupts = max(self._interrupts, 1)
@@ -127,13 +155,18 @@ class Operator:
 
     def _interrupt(self) -> None:
         self._interrupts += 1
-        if self._interrupts == 1:
-            self._view.notice("stopping: waiting for requests in flight (Ctrl-C again cuts them)")
-            self._seat.send(StopRun(now=False, reason="interrupted by the user"))
-        elif self._interrupts == 2:
+        now = self._interrupts > 1
+        if self._interrupts >= INTERRUPTS_TO_KILL:
+            self._killed.set()
+            self._settle(_interrupted())
+        elif not self._line.stop(now=now):
+            self._view.notice("stopping: nothing was sent yet")
+            self._settle(_interrupted())
+        elif now:
             self._view.notice("stopping now (Ctrl-C again ends every process)")
-            self._seat.send(StopRun(now=True, reason="interrupted by the user"))
-        elif not self._finished.done():
-            self._finished.set_result(
-                RunFinished(ExitCode.INTERRUPTED, "interrupted", "interrupted by the user", "", "")
-            )
+        else:
+            self._view.notice("stopping: waiting for requests in flight (Ctrl-C again cuts them)")
+
+
+def _interrupted() -> RunFinished:
+    return RunFinished(ExitCode.INTERRUPTED, "interrupted", INTERRUPTED, "", "")

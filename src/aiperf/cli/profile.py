@@ -18,6 +18,7 @@ from aiperf.cli.operator import ENDING_SIGNALS, Operator
 from aiperf.cli.service import leave_for_services
 from aiperf.cli.service import run as run_service
 from aiperf.deploy.layouts import local_layout, worker_count
+from aiperf.deploy.line import BusLine
 from aiperf.deploy.local import MultiProcessServiceManager, private_work_dir
 from aiperf.errors import ExitCode, InfrastructureError, PlanError, Problem
 from aiperf.plan.origins import is_given
@@ -74,7 +75,8 @@ def _run_local(layout: Layout, plan: Plan) -> RunFinished:
         manager.start_processes()
         view = open_view(plan.services.ui, sys.stderr)
         stack.callback(view.close)
-        return asyncio.run(Operator(layout, manager, view).run())
+        logs = f"{layout.artifact_dir}/logs/aiperf.log"
+        return asyncio.run(Operator(layout, manager, BusLine(layout), view, logs=logs).run())
 
 
 def _report(finished: RunFinished, plan: Plan) -> int:

@@ -35,6 +35,8 @@ class MultiProcessServiceManager:
     Must be started before this process has an event loop's threads or a ZeroMQ context (see `start_processes`).
     """
 
+    outlives_operator = False
+
     def __init__(self, layout: Layout, run_service: Callable[[Sequence[str]], int]) -> None:
         self._layout = layout
         self._run_service = run_service

@@ -15,6 +15,9 @@ class HostEnded(NamedTuple):
 
 
 class ServiceManager(Protocol):
+    outlives_operator: bool
+    """Whether the hosts go on when the command that started them is gone."""
+
     async def start(self) -> None:
         """Starts every host. Raises: InfrastructureError if one cannot be started; those that were are stopped."""
         ...

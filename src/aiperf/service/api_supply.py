@@ -1,6 +1,6 @@
 """Files of other hosts, brought here by their API, once per pod.
 
-Owns: waiting for them, one download for all containers that see the same folder. Does not own: transfers (`aiperf.api`).
+Owns: waiting for them, one download for all containers that see the same folder. Does not own: the transfers.
 """
 
 import asyncio

@@ -23,7 +23,7 @@ COLLECTION_LIMIT_S = 600.0
 
 
 class Depot:
-    """Serves from the start of `run()` until the host's services have left and the artifacts, if any, were collected."""
+    """Serves until the host's services have left and the artifacts, if there are any, were collected."""
 
     def __init__(
         self,
