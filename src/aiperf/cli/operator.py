@@ -41,13 +41,16 @@ class Operator:
     here only, they are heard.
     """
 
-    def __init__(self, layout: Layout, manager: ServiceManager, line: Line, view: View, *, logs: str) -> None:
-        """`logs`: where more can be read if the run fails."""
+    def __init__(
+        self, layout: Layout, manager: ServiceManager, line: Line, view: View, *, logs: str, stays: bool = True
+    ) -> None:
+        """`logs`: where more can be read if the run fails. `stays`: else the run is left alone once it has begun."""
         self._controller = layout.host_of(ServiceType.SYSTEM_CONTROLLER).host_id
         self._manager = manager
         self._line = line
         self._view = view
         self._logs = logs
+        self._stays = stays
         self._interrupts = 0
         self._last_progress: Progress | None = None
 
@@ -71,7 +74,7 @@ class Operator:
             await asyncio.gather(*tasks, return_exceptions=True)
             if not self._is_left_alone():
                 await self._manager.stop(STOP_GRACE_S if self._ended_in_order() else 0)
-            self._line.close()
+            await self._line.close()
             signal.pthread_sigmask(signal.SIG_BLOCK, ENDING_SIGNALS)
             loop.remove_signal_handler(signal.SIGINT)
 
@@ -79,7 +82,7 @@ class Operator:
         loop.add_signal_handler(signal.SIGINT, self._interrupt)
         loop.add_signal_handler(signal.SIGTERM, self._terminate)
         if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # else by `nohup`
-            hung_up = self._leave_alone if self._manager.outlives_operator else self._terminate
+            hung_up = self._hang_up if self._manager.outlives_operator else self._terminate
             loop.add_signal_handler(signal.SIGHUP, hung_up)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, ENDING_SIGNALS)
 
@@ -87,6 +90,8 @@ class Operator:
         """From the start of the hosts to what the controller says last."""
         await self._manager.start()
         await self._line.open()
+        if not self._stays:
+            self._leave_alone(ExitCode.DONE, "")
         while not self._finished.done():
             try:
                 message = await self._line.receive()
@@ -146,8 +151,11 @@ class Operator:
     def _is_left_alone(self) -> bool:
         return self._ended_in_order() and self._finished.result().outcome == LEFT_ALONE
 
-    def _leave_alone(self) -> None:
-        self._settle(RunFinished(ExitCode.INTERRUPTED, LEFT_ALONE, "the terminal has gone; the run goes on", "", ""))
+    def _hang_up(self) -> None:
+        self._leave_alone(ExitCode.INTERRUPTED, "the terminal has gone; the run goes on")
+
+    def _leave_alone(self, code: ExitCode, reason: str) -> None:
+        self._settle(RunFinished(code, LEFT_ALONE, reason, "", ""))
 
     def _terminate(self) -> None:
         self._interrupts = max(self._interrupts, 1)

@@ -40,7 +40,7 @@ class Line(Protocol):
         """How the run ended, with its results on this machine. Raises: AIPerfError if they cannot be had."""
         ...
 
-    def close(self) -> None: ...
+    async def close(self) -> None: ...
 
 
 class BusLine:
@@ -76,6 +76,6 @@ class BusLine:
     async def bring_home(self, finished: RunFinished) -> RunFinished:
         return finished
 
-    def close(self) -> None:
+    async def close(self) -> None:
         if self._seat is not None:
             self._wire.close()

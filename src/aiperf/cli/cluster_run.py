@@ -1,0 +1,109 @@
+"""`aiperf profile --kubernetes`: the order of things on the operator's side, for a run in a cluster.
+
+Owns: from the plan to the exit code. Does not own: objects, pods, the API (`aiperf.deploy.kubernetes`), showing.
+"""
+
+import asyncio
+import sys
+import time
+from pathlib import Path
+
+from aiperf.cli.operator import LEFT_ALONE, Operator
+from aiperf.deploy.kubernetes.api_line import ApiLine
+from aiperf.deploy.kubernetes.blueprint import Blueprint
+from aiperf.deploy.kubernetes.cluster import Cluster
+from aiperf.deploy.kubernetes.draft import draft_blueprint
+from aiperf.deploy.kubernetes.plan_screen import plan_screen, screen_text
+from aiperf.deploy.kubernetes.pod_plan import user_files
+from aiperf.deploy.kubernetes.preflight import failed, preflight, render, survey
+from aiperf.deploy.kubernetes.reach import entrance
+from aiperf.deploy.kubernetes.run_length import namespace_s_max
+from aiperf.deploy.kubernetes.run_secrets import make_run_secrets
+from aiperf.deploy.kubernetes.service_manager import KubernetesServiceManager
+from aiperf.deploy.kubernetes.yaml_out import yaml_text
+from aiperf.deploy.kubernetes.manifests import standalone_manifests
+from aiperf.errors import InfrastructureError
+from aiperf.plan.plan import Plan
+from aiperf.schedule.phases import phases
+from aiperf.ui.live import View, open_view
+from aiperf.wire.messages import RunFinished
+
+
+def print_manifests(plan: Plan, run_id: str, seed: int) -> None:
+    """`--dry-run`: what `kubectl apply` takes. Raises: PlanError."""
+    blueprint = draft_blueprint(plan, run_id=run_id, seed=seed, secrets=None, ca_pem=_ca_pem(plan))
+    sys.stdout.write(yaml_text(standalone_manifests(blueprint)))
+
+
+def run_in_cluster(plan: Plan, run_id: str, seed: int, artifact_dir: Path) -> RunFinished:
+    """How the run ended, with its results in `artifact_dir`. Raises: AIPerfError."""
+    return asyncio.run(_run(plan, run_id, seed, artifact_dir))
+
+
+async def _run(plan: Plan, run_id: str, seed: int, artifact_dir: Path) -> RunFinished:
+    chosen = plan.kubernetes
+    async with Cluster.connect(chosen.kubeconfig, chosen.kubecontext) as cluster:
+        blueprint = await _settle(cluster, plan, run_id, seed)
+        view = open_view(plan.services.ui, sys.stderr)
+        try:
+            return await _operate(cluster, blueprint, artifact_dir, view)
+        finally:
+            view.close()
+
+
+async def _settle(cluster: Cluster, plan: Plan, run_id: str, seed: int) -> Blueprint:
+    """The run as it will be, shown and checked before anything is created. Raises: AIPerfError."""
+    found = await survey(cluster, plan, run_id)
+    blueprint = draft_blueprint(
+        plan,
+        run_id=run_id,
+        seed=seed,
+        secrets=make_run_secrets(run_id, plan),
+        namespace=found.namespace,
+        owns_namespace=found.owns_namespace,
+        may_create_roles=found.may_create_roles,
+        cpu_limits_demanded=found.cpu_limits_demanded,
+        ca_pem=_ca_pem(plan),
+    )
+    screen = plan_screen(
+        blueprint, context=cluster.context, server=cluster.server, namespace_exists=found.namespace_exists
+    )
+    _say(screen_text(screen))
+    if not plan.kubernetes.skip_preflight:
+        checks = await preflight(cluster, blueprint, probe=found.namespace_exists)
+        if failed(checks):
+            raise InfrastructureError(f"the cluster is not ready for this run\n{render(checks)}")
+    return blueprint
+
+
+async def _operate(cluster: Cluster, blueprint: Blueprint, artifact_dir: Path, view: View) -> RunFinished:
+    plan = blueprint.plan
+    lasts_s = namespace_s_max(plan, phases(plan, blueprint.layout.random_seed))
+    manager = KubernetesServiceManager(
+        cluster, blueprint, view.notice, expires_at_s=None if lasts_s is None else int(time.time()) + lasts_s
+    )
+    line = ApiLine(
+        cluster,
+        entrance(blueprint),
+        artifact_dir,
+        view.notice,
+        files=user_files(plan),
+        opened=manager.begun,
+    )
+    logs = f"aiperf kube logs {blueprint.run_id}"
+    operator = Operator(blueprint.layout, manager, line, view, logs=logs, stays=not plan.kubernetes.detach)
+    finished = await operator.run()
+    if finished.outcome == LEFT_ALONE:
+        where = f" --namespace {blueprint.namespace}"
+        _say(f"run {blueprint.run_id} goes on: aiperf kube attach {blueprint.run_id}{where}")
+        print(blueprint.run_id)
+    return finished
+
+
+def _ca_pem(plan: Plan) -> str:
+    path = plan.endpoint.ca_file
+    return path.read_text() if path is not None else ""
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)

@@ -1,0 +1,110 @@
+"""The operator's line to a controller in a cluster: its HTTP API, by whatever way leads there.
+
+Owns: waiting until the controller answers, sending the user's files, what is told, bringing the results home. Does not
+own: the way (`reach`), transfers (`aiperf.api`).
+"""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable, Mapping
+from pathlib import Path
+
+import msgspec
+
+from aiperf.api.client import ApiClient
+from aiperf.api.connection import ApiAddress
+from aiperf.api.contract import Told, Uploadable
+from aiperf.deploy.kubernetes.cluster import Cluster
+from aiperf.deploy.kubernetes.reach import Entrance, open_way
+from aiperf.errors import AIPerfError, ClusterError
+from aiperf.wire.messages import AnyMessage, RunFinished
+
+OPENING_LIMIT_S = 900.0
+"""How long pods may take to be scheduled and pull their image. Who watches them gives up earlier, with the reason."""
+PAUSE_S = 0.25
+FIRST_ANSWER_S = 60.0
+"""From the start of the controller's container to its first answer."""
+
+
+class ApiLine:
+    """To be used within one event loop."""
+
+    def __init__(
+        self,
+        cluster: Cluster,
+        entrance: Entrance,
+        artifact_dir: Path,
+        tell: Callable[[str], None],
+        *,
+        files: Mapping[Uploadable, Path] | None = None,
+        opened: Callable[[], None] = lambda: None,
+    ) -> None:
+        """`files`: to be sent as soon as the controller answers; then `opened` is called."""
+        self._cluster = cluster
+        self._entrance = entrance
+        self._artifact_dir = artifact_dir
+        self._tell = tell
+        self._files = files or {}
+        self._opened = opened
+        self._stack = contextlib.AsyncExitStack()
+        self._client: ApiClient | None = None
+        self._told: AsyncIterator[Told] | None = None
+        self._orders: set[asyncio.Task[None]] = set()
+
+    async def open(self) -> None:
+        address = await self._way()
+        client = await self._stack.enter_async_context(ApiClient(address, patience_s=FIRST_ANSWER_S))
+        await client.run_info()
+        self._opened()
+        for what, path in self._files.items():
+            self._tell(f"sending {path.name} ({path.stat().st_size / 1e6:,.1f} MB)")
+            await client.upload(what, path)
+        self._client = client
+        self._told = client.follow()
+
+    async def _way(self) -> ApiAddress:
+        """The way to the controller's pod, once there is one."""
+        async with asyncio.timeout(OPENING_LIMIT_S):
+            while True:
+                try:
+                    return await self._stack.enter_async_context(open_way(self._cluster, self._entrance))
+                except ClusterError as error:
+                    if error.reason != "NotFound":
+                        raise
+                await asyncio.sleep(PAUSE_S)
+
+    async def receive(self) -> AnyMessage:
+        assert self._told is not None
+        return await anext(self._told)
+
+    def stop(self, *, now: bool) -> bool:
+        if self._client is None:
+            return False
+        order = asyncio.create_task(self._client.stop(now=now))
+        self._orders.add(order)
+        order.add_done_callback(self._orders.discard)
+        return True
+
+    def tell_loss(self, host_id: str, reason: str) -> None:
+        """The controller watches pods itself, or hears their silence."""
+
+    async def bring_home(self, finished: RunFinished) -> RunFinished:
+        assert self._client is not None
+        try:
+            paths = await self._client.fetch_artifacts(self._artifact_dir)
+            await self._client.confirm_fetched()
+        except AIPerfError:
+            if finished.summary_path:
+                raise
+            return finished  # There was nothing but the log to fetch; why the run failed is known.
+        if not finished.summary_path:
+            return finished
+        name = Path(finished.summary_path).name
+        summary = next((path for path in paths if path.name == name), None)
+        return msgspec.structs.replace(
+            finished, artifact_dir=str(self._artifact_dir), summary_path=str(summary) if summary else ""
+        )
+
+    async def close(self) -> None:
+        """Lets go of the way."""
+        await self._stack.aclose()
