@@ -3,7 +3,7 @@
 Owns: a pod's status and events → `PodState`; what a Job's events tell of pods that were never made; lines for people.
 Does not own: watching (`cluster`), what to do about a loss (the controller, the service manager).
 
-Source: Kubernetes, "Pod Lifecycle"; reasons as the kubelet (`pkg/kubelet/images`, `kuberuntime`) and the scheduler write
+Source: Kubernetes, "Pod Lifecycle"; reasons as kubelet (`pkg/kubelet/images`, `kuberuntime`) and scheduler write
 them.
 """
 
