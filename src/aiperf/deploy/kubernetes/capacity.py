@@ -52,7 +52,7 @@ def fit(nodes: Sequence[Object], pods: Sequence[Object] | None, demanded: Sequen
     missing: Counter[str] = Counter()
     reasons: Counter[str] = Counter()
     placed = 0
-    for each in sorted(demanded, key=lambda demand: _size(demand), reverse=True):
+    for each in sorted(demanded, key=_size, reverse=True):
         left = each.count
         for room in rooms:
             obstacle = room.obstacle(each.spec)
@@ -131,7 +131,7 @@ def _tolerates(toleration: Object, taint: Object) -> bool:
         return False
     if toleration.get("operator") == "Exists":
         return toleration.get("key") in (None, "", taint["key"])
-    return toleration.get("key") == taint["key"] and toleration.get("value", "") == taint.get("value", "")
+    return bool(toleration.get("key") == taint["key"] and toleration.get("value", "") == taint.get("value", ""))
 
 
 def _size(demand: PodDemand) -> Fraction:

@@ -117,6 +117,16 @@ class Cluster:
         """All objects of a kind that have these labels, in one namespace or (without one) in all."""
         return (await self._list(kind, namespace, labels, fields, PATIENCE_S))[0]
 
+    async def events(self, namespace: str, name: str) -> Objects:
+        """What happened to an object, oldest first; nothing for who may not know."""
+        try:
+            events = await self.list("Event", namespace, fields={"involvedObject.name": name})
+        except ClusterError as error:
+            if error.reason == "Forbidden":
+                return []
+            raise
+        return sorted(events, key=lambda event: str(event.get("lastTimestamp") or event.get("eventTime") or ""))
+
     async def patch(self, kind: str, name: str, namespace: str, patch: Mapping[str, Any]) -> dict[str, Any]:
         """The object after a merge patch."""
         resource = RESOURCES[kind]

@@ -20,9 +20,12 @@ Object = Mapping[str, Any]
 _FLAGS = {"cpu": "cpu", "memory": "memory"}
 
 
-def quota_problems(quotas: Sequence[Object], demanded: Sequence[PodDemand], kinds: Sequence[str]) -> list[str]:
+def quota_problems(
+    quotas: Sequence[Object], ranges: Sequence[Object], demanded: Sequence[PodDemand], kinds: Sequence[str]
+) -> list[str]:
     """What a quota leaves no room for. `kinds`: of all objects of the run but pods (`Job`, `Secret`, …)."""
     problems = []
+    defaults = _defaults(ranges)
     for quota in quotas:
         if not _applies(quota):
             continue
@@ -31,7 +34,7 @@ def quota_problems(quotas: Sequence[Object], demanded: Sequence[PodDemand], kind
         used = quota.get("status", {}).get("used") or {}
         wanted = _wanted(demanded, kinds)
         for resource, limit_text in sorted(hard.items()):
-            if _unstated(resource, demanded):
+            if resource not in defaults and _unstated(resource, demanded):
                 problems.append(f"quota {name} wants {resource} stated of each container, and aiperf's state none")
                 continue
             ours = wanted.get(resource)
@@ -107,6 +110,13 @@ def _unstated(resource: str, demanded: Sequence[PodDemand]) -> bool:
     return any(name not in amounts(container, kind) for each in demanded for container in each.containers)
 
 
+def _defaults(ranges: Sequence[Object]) -> set[str]:
+    """What a LimitRange states for containers that do not: `requests.cpu`, `limits.memory`, …."""
+    items = [item for each in ranges for item in each.get("spec", {}).get("limits", [])]
+    limits = {f"limits.{name}" for item in items for name in item.get("default") or {}}
+    return limits | {f"requests.{name}" for item in items for name in item.get("defaultRequest") or {}}
+
+
 def _with_defaults(item: Object, container: Object) -> tuple[dict[str, Fraction], dict[str, Fraction]]:
     defaults = {name: read_quantity(str(text)) for name, text in (item.get("default") or {}).items()}
     limits = {**defaults, **amounts(container, "limits")}
@@ -139,8 +149,8 @@ def _outside(
             )
         if ratio is not None and asked and limit is not None and limit > ratio * asked:
             problems.append(
-                f"LimitRange {name}: {who} is held to {float(limit / asked):.1f} times the {resource} that it asks for, "
-                f"and may be to {float(ratio):g} times"
+                f"LimitRange {name}: {who} is held to {float(limit / asked):.1f} times the {resource} that it asks "
+                f"for, and may be to {float(ratio):g} times"
             )
     return problems
 
