@@ -63,3 +63,14 @@ class InfrastructureError(AIPerfError):
     """Something aiperf itself needs failed: a process that will not start, a full disk, a taken port."""
 
     exit_code = ExitCode.INFRASTRUCTURE
+
+
+class ClusterError(InfrastructureError):
+    """A Kubernetes cluster refused something, or cannot be reached. `reason` is the API's own word, for code to read."""
+
+    def __init__(self, what: str, hint: str = "", *, reason: str = "") -> None:
+        super().__init__(f"{what}\n    {hint}" if hint else what)
+        self.what = what
+        self.hint = hint
+        self.reason = reason
+        """`Forbidden`, `NotFound`, `AlreadyExists`, `Invalid` …; empty if the API did not answer."""
