@@ -6,22 +6,25 @@ Owns: from the plan to the exit code. Does not own: objects, pods, the API (`aip
 import asyncio
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
+from aiperf.api.contract import Uploadable
 from aiperf.cli.operator import LEFT_ALONE, Operator
 from aiperf.deploy.kubernetes.api_line import ApiLine
 from aiperf.deploy.kubernetes.blueprint import Blueprint
 from aiperf.deploy.kubernetes.cluster import Cluster
 from aiperf.deploy.kubernetes.draft import draft_blueprint
+from aiperf.deploy.kubernetes.manifests import standalone_manifests
 from aiperf.deploy.kubernetes.plan_screen import plan_screen, screen_text
 from aiperf.deploy.kubernetes.pod_plan import user_files
-from aiperf.deploy.kubernetes.preflight import failed, preflight, render, survey
+from aiperf.deploy.kubernetes.preflight import failed, preflight, render
 from aiperf.deploy.kubernetes.reach import entrance
 from aiperf.deploy.kubernetes.run_length import namespace_s_max
 from aiperf.deploy.kubernetes.run_secrets import make_run_secrets
 from aiperf.deploy.kubernetes.service_manager import KubernetesServiceManager
+from aiperf.deploy.kubernetes.survey import survey
 from aiperf.deploy.kubernetes.yaml_out import yaml_text
-from aiperf.deploy.kubernetes.manifests import standalone_manifests
 from aiperf.errors import InfrastructureError
 from aiperf.plan.plan import Plan
 from aiperf.schedule.phases import phases
@@ -46,7 +49,7 @@ async def _run(plan: Plan, run_id: str, seed: int, artifact_dir: Path) -> RunFin
         blueprint = await _settle(cluster, plan, run_id, seed)
         view = open_view(plan.services.ui, sys.stderr)
         try:
-            return await _operate(cluster, blueprint, artifact_dir, view)
+            return await _operate(cluster, blueprint, user_files(plan), artifact_dir, view)
         finally:
             view.close()
 
@@ -68,7 +71,7 @@ async def _settle(cluster: Cluster, plan: Plan, run_id: str, seed: int) -> Bluep
     screen = plan_screen(
         blueprint, context=cluster.context, server=cluster.server, namespace_exists=found.namespace_exists
     )
-    _say(screen_text(screen))
+    _say("\n".join([screen_text(screen), *found.notes]))
     if not plan.kubernetes.skip_preflight:
         checks = await preflight(cluster, blueprint, probe=found.namespace_exists)
         if failed(checks):
@@ -76,7 +79,9 @@ async def _settle(cluster: Cluster, plan: Plan, run_id: str, seed: int) -> Bluep
     return blueprint
 
 
-async def _operate(cluster: Cluster, blueprint: Blueprint, artifact_dir: Path, view: View) -> RunFinished:
+async def _operate(
+    cluster: Cluster, blueprint: Blueprint, files: Mapping[Uploadable, Path], artifact_dir: Path, view: View
+) -> RunFinished:
     plan = blueprint.plan
     lasts_s = namespace_s_max(plan, phases(plan, blueprint.layout.random_seed))
     manager = KubernetesServiceManager(
@@ -87,7 +92,7 @@ async def _operate(cluster: Cluster, blueprint: Blueprint, artifact_dir: Path, v
         entrance(blueprint),
         artifact_dir,
         view.notice,
-        files=user_files(plan),
+        files=files,
         opened=manager.begun,
     )
     logs = f"aiperf kube logs {blueprint.run_id}"

@@ -20,7 +20,7 @@ from aiperf.cli.service import run as run_service
 from aiperf.deploy.layouts import local_layout, worker_count
 from aiperf.deploy.line import BusLine
 from aiperf.deploy.local import MultiProcessServiceManager, private_work_dir
-from aiperf.errors import ExitCode, InfrastructureError, PlanError, Problem
+from aiperf.errors import ExitCode, InfrastructureError
 from aiperf.plan.origins import is_given
 from aiperf.plan.plan import Plan, settled
 from aiperf.report.console import print_summary
@@ -38,14 +38,13 @@ PART_LENGTH_MAX = 50
 def run(argv: Sequence[str]) -> int:
     """Runs the benchmark that the arguments ask for. Raises: AIPerfError for whatever the user should read."""
     plan, origins = plan_from_argv(argv, os.environ)
-    if plan.kubernetes.kubernetes:
-        what = "running in a cluster is not in this version yet"
-        raise PlanError(Problem(what, origins["kubernetes"], "Leave it out: the benchmark then runs on this machine."))
     run_id = secrets.token_hex(6)
     export_level_given = is_given(origins, "export_level")
     plan = settled(plan, drawn_seed=secrets.randbits(31), export_level_given=export_level_given)
     seed = plan.input.random_seed
     assert seed is not None
+    if plan.kubernetes.kubernetes:
+        return _run_in_cluster(plan, run_id, seed)
     schedule = phases(plan, seed)
     workers = worker_count(schedule, plan.services, this_machine())
     artifact_dir = _make_artifact_dir(plan)
@@ -66,6 +65,20 @@ def run(argv: Sequence[str]) -> int:
         leave_for_services(layout, plan, work_dir)
         finished = _run_local(layout, plan)
     return _report(finished, plan)
+
+
+def _run_in_cluster(plan: Plan, run_id: str, seed: int) -> int:
+    from aiperf.cli import cluster_run  # loads the Kubernetes client
+
+    if plan.kubernetes.dry_run:
+        cluster_run.print_manifests(plan, run_id, seed)
+        return ExitCode.DONE
+    artifact_dir = _make_artifact_dir(plan)
+    try:
+        return _report(cluster_run.run_in_cluster(plan, run_id, seed, artifact_dir), plan)
+    finally:
+        with contextlib.suppress(OSError):  # one that nothing was put into is not left
+            artifact_dir.rmdir()
 
 
 def _run_local(layout: Layout, plan: Plan) -> RunFinished:

@@ -5,6 +5,7 @@ Owns: reading the mounted run directory, who gets what. Does not own: services, 
 
 import asyncio
 import contextlib
+import os
 import socket
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,7 +17,10 @@ from aiperf.api.connection import ApiAddress
 from aiperf.api.parcel import Shelf
 from aiperf.api.routes_dataset import dataset_routes
 from aiperf.api.server import TlsFiles, listen
+from aiperf.deploy.kubernetes.cluster import Cluster
 from aiperf.deploy.kubernetes.pod_plan import UPLOAD_DIR
+from aiperf.deploy.kubernetes.pod_watch import watch_pods
+from aiperf.deploy.kubernetes.pods import OWNED_NAMESPACE
 from aiperf.deploy.kubernetes.ports import API_PORT
 from aiperf.deploy.kubernetes.run_files import API_CERTIFICATE_NAME, API_PRIVATE_KEY_NAME, TOKEN_NAME
 from aiperf.plan.dumps import public_dump
@@ -30,6 +34,9 @@ from aiperf.service.layout import Host, Layout, ServiceType
 from aiperf.service.wiring import Surroundings
 from aiperf.wire.bus import OPERATOR, Seat
 from aiperf.wire.ports import Pattern
+
+SERVICE_ACCOUNT_TOKEN = Path("/var/run/secrets/kubernetes.io/serviceaccount/token")
+"""Is there if the controller may speak to the cluster."""
 
 PACKED = "packed"
 """Folder within the data folder: compressed copies of what is sent."""
@@ -68,6 +75,8 @@ def pod_equipment(host_id: str, layout: Layout, plan: Plan, run_dir: Path) -> Eq
     guests: list[Guest] = []
     if pod.has(ServiceType.SYSTEM_CONTROLLER):
         guests.append(lambda around, left: _serve_run(pod, around, left))
+        if SERVICE_ACCOUNT_TOKEN.exists():
+            guests.append(lambda around, left: watch_pods(layout, around, left))
     elif pod.has(ServiceType.DATASET_MANAGER) or pod.has(ServiceType.RECORDS_MANAGER):
         guests.append(lambda around, left: _serve_files(pod, around, left))
     apis = layout.apis
@@ -98,6 +107,9 @@ async def _serve_run(pod: _Pod, around: Surroundings, services_left: asyncio.Eve
         )
         await api.run()
         await services_left.wait()
+    if (namespace := os.environ.get(OWNED_NAMESPACE)) and SERVICE_ACCOUNT_TOKEN.exists():
+        async with Cluster.connect() as cluster:
+            await cluster.delete("Namespace", namespace)
 
 
 async def _serve_files(pod: _Pod, _: Surroundings, services_left: asyncio.Event) -> None:

@@ -28,6 +28,9 @@ CONFIG_DIR = "/etc/aiperf"
 ADOPT_COMMAND = ["aiperf", "kube", "adopt", "--config-dir", CONFIG_DIR, "--run-dir", RUN_DIR]
 """The first step of a standalone controller: makes the run's keys, owns its objects, resumes its Jobs."""
 
+OWNED_NAMESPACE = "AIPERF_OWNED_NAMESPACE"
+"""Tells the controller which namespace was made for its run."""
+
 _WRITABLE = {"work": POD_WORK_DIR, "data": POD_DATA_DIR, "artifacts": POD_ARTIFACT_DIR}
 _SERVES_API = (ServiceType.SYSTEM_CONTROLLER, ServiceType.DATASET_MANAGER, ServiceType.RECORDS_MANAGER)
 """Progress and orders; the dataset; results."""
@@ -72,7 +75,12 @@ def _container(blueprint: Blueprint, host: Host, index: str) -> dict[str, Any]:
         "image": blueprint.image,
         "imagePullPolicy": blueprint.cluster.image_pull_policy,
         "command": ["aiperf", "service", "--host", host_id, "--run-dir", RUN_DIR],
-        "env": [*_environment(), *endpoint_environment(blueprint, component)],
+        "env": [
+            *_environment(),
+            *(_incarnation() if index else []),
+            *_owned_namespace(blueprint, component),
+            *endpoint_environment(blueprint, component),
+        ],
         "ports": [
             {"name": PORT_NAMES[port], "containerPort": port, "protocol": "TCP"} for port in _ports(blueprint, host)
         ],
@@ -116,6 +124,19 @@ def _environment() -> list[dict[str, Any]]:
         *({"name": name, "valueFrom": {"fieldRef": {"fieldPath": path}}} for name, path in fields.items()),
         *({"name": name, "value": value} for name, value in places.items()),
     ]
+
+
+def _incarnation() -> list[dict[str, Any]]:
+    """How often this index failed before: who replaces a lost worker is another one."""
+    path = "metadata.annotations['batch.kubernetes.io/job-index-failure-count']"
+    return [{"name": "AIPERF_INCARNATION", "valueFrom": {"fieldRef": {"fieldPath": path}}}]
+
+
+def _owned_namespace(blueprint: Blueprint, component: Component) -> list[dict[str, Any]]:
+    """The namespace that the controller deletes in the end, if it may."""
+    if not blueprint.owns_namespace or component is not Component.CONTROLLER or blueprint.controller_account is None:
+        return []
+    return [{"name": OWNED_NAMESPACE, "value": blueprint.namespace}]
 
 
 def _ports(blueprint: Blueprint, host: Host) -> list[int]:

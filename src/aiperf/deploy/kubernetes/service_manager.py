@@ -85,7 +85,7 @@ class KubernetesServiceManager:
         """The controller answers: from now on it tells what it waits for."""
         self._startup.begun()
 
-    async def stop(self, grace_s: float) -> None:
+    async def stop(self, grace_s: float) -> None:  # noqa: ARG002 (pods have a grace of their own)
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -153,13 +153,14 @@ _OF_A_RUN = ("Pod", "Job", "Service", "ConfigMap", "Secret", "NetworkPolicy", "S
 async def _left(cluster: Cluster, run_id: str, in_namespace: str, owns_namespace: bool) -> list[str]:
     """What is still there of a run."""
     if owns_namespace:
-        there = await cluster.get("Namespace", in_namespace)
-        return [f"namespace {in_namespace}"] if there is not None else []
+        is_there = await cluster.get("Namespace", in_namespace) is not None
+        return [f"namespace {in_namespace}"] if is_there else []
     left = []
     for kind in _OF_A_RUN:
         with contextlib.suppress(ClusterError):  # whoever may not list a kind has not seen it created either
             left += [
-                f"{kind} {each['metadata']['name']}" for each in await cluster.list(kind, in_namespace, run_labels(run_id))
+                f"{kind} {each['metadata']['name']}"
+                for each in await cluster.list(kind, in_namespace, run_labels(run_id))
             ]
         if left:
             break

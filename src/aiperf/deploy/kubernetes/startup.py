@@ -42,14 +42,16 @@ class StartupWatch:
 
     def wants_events(self, now_s: float) -> bool:
         """Whether events should be read for the next look: not for starts that go well."""
-        if self._first_look_s is None or now_s - self._first_look_s < QUIET_S or now_s - self._events_s < TELL_INTERVAL_S:
+        if (
+            self._first_look_s is None
+            or now_s - self._first_look_s < QUIET_S
+            or now_s - self._events_s < TELL_INTERVAL_S
+        ):
             return False
         self._events_s = now_s
         return True
 
-    def look(
-        self, states: Sequence[PodState], events: Sequence[Mapping[str, Any]] | None, now_s: float
-    ) -> list[str]:
+    def look(self, states: Sequence[PodState], events: Sequence[Mapping[str, Any]] | None, now_s: float) -> list[str]:
         """Lines to tell now. Raises: ClusterError if the start is hopeless, saying why."""
         self._first_look_s = self._first_look_s if self._first_look_s is not None else now_s
         if events is not None:

@@ -1,0 +1,61 @@
+"""The controller's own look at the run's pods: whoever started the run may be gone.
+
+Owns: telling the system controller of pods that ended, with the reason. Does not own: what a loss means. Heartbeats
+tell it too, later and without a reason.
+"""
+
+import asyncio
+import contextlib
+import logging
+import os
+
+from aiperf.deploy.kubernetes.cluster import Cluster
+from aiperf.deploy.kubernetes.names import Component, run_labels
+from aiperf.deploy.kubernetes.pod_hosts import hosts_of
+from aiperf.deploy.kubernetes.pod_state import PodState, pod_state
+from aiperf.errors import ClusterError
+from aiperf.service.layout import Layout
+from aiperf.service.wiring import Surroundings
+from aiperf.wire.bus import Seat
+from aiperf.wire.messages import HostLost
+from aiperf.wire.ports import Pattern
+
+log = logging.getLogger(__name__)
+
+SEAT = "pod-watch"
+
+
+async def watch_pods(layout: Layout, around: Surroundings, services_left: asyncio.Event) -> None:
+    """Until the run is over. Without the right to look, or without an API server, the run goes on unwatched."""
+    watching = asyncio.create_task(_watch(layout, around))
+    leaving = asyncio.create_task(services_left.wait())
+    try:
+        await asyncio.wait({watching, leaving}, return_when=asyncio.FIRST_COMPLETED)
+        if watching.done():
+            watching.result()
+    except ClusterError as error:
+        log.warning("pods are not watched any more: %s", error)
+    finally:
+        watching.cancel()
+        leaving.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.gather(watching, return_exceptions=True)
+
+
+async def _watch(layout: Layout, around: Surroundings) -> None:
+    seat = Seat(around.connect("control", Pattern.DIALOGUE, SEAT), SEAT)
+    ended: set[str] = set()
+    async with Cluster.connect() as cluster:
+        async for kind, pod in cluster.watch_pods(os.environ["POD_NAMESPACE"], run_labels(layout.run_id)):
+            state = pod_state(pod, deleted=kind == "DELETED")
+            uid = str(pod["metadata"]["uid"])
+            if state.ended and uid not in ended and state.component != Component.CONTROLLER:
+                ended.add(uid)
+                _tell(seat, layout, state)
+
+
+def _tell(seat: Seat, layout: Layout, state: PodState) -> None:
+    if state.exit_code == 0:
+        return  # left in order
+    for host_id in hosts_of(state, layout):
+        seat.send(HostLost(host_id, state.ended))
