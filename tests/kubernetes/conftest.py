@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.kubernetes.cluster.places import PROJECT_IMAGE
 
 ROOT = Path(__file__).resolve().parents[2]
 LOCK_WAIT_S = 600
@@ -82,7 +83,7 @@ class HarnessCluster(Cluster):
         if already["up"]:
             harness("load-image", check=True)
         status = self._start() if self.is_ours else already
-        super().__init__(status["kubeconfig"], "localhost/aiperf:test", status["kubectl"], status)
+        super().__init__(status["kubeconfig"], PROJECT_IMAGE, status["kubectl"], status)
 
     def _start(self) -> dict[str, Any]:
         # The cluster lives as long as the writing end: it ends with these tests, also when they are killed.

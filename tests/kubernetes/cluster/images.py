@@ -4,10 +4,12 @@ The project's image is its ordinary Dockerfile; only the base image's name diffe
 registry is needed to be in reach. An archive's name carries a digest of what went in, so a change makes a new one.
 """
 
+import fcntl
 import hashlib
 import io
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -42,11 +44,18 @@ def build() -> list[Path]:
     Raises: ImageError.
     """
     IMAGES.mkdir(parents=True, exist_ok=True)
-    archive = IMAGES / f"aiperf-{_digest(ROOT)}.tar"
-    if not archive.exists():
-        _build_base()
-        archive = _build_project()
-    return [_pause_archive(), archive]
+    with (IMAGES / ".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # one at a time: buildah's layers and the archives are shared
+        archive = _archive(_digest(ROOT))
+        if not archive.exists():
+            _build_base()
+            archive = _build_project()
+        return [_pause_archive(), archive]
+
+
+def _archive(digest: str) -> Path:
+    """Where the project's image of this digest is. Its name is in it: an archive says what it is loaded as."""
+    return IMAGES / f"{re.sub(r'[^a-z0-9]+', '-', PROJECT_IMAGE)}-{digest}.tar"
 
 
 def _digest(folder: Path) -> str:
@@ -135,8 +144,8 @@ def _build_project() -> Path:
             *_pip_volumes(),
             str(context),
         )
-        archive = IMAGES / f"aiperf-{_digest(context)}.tar"
-    for old in IMAGES.glob("aiperf-*"):
+        archive = _archive(_digest(context))
+    for old in IMAGES.glob(_archive("*").name):
         old.unlink()
     partial = archive.with_suffix(".partial")
     _buildah("push", "--quiet", "--disable-compression", PROJECT_IMAGE, f"docker-archive:{partial}:{PROJECT_IMAGE}")

@@ -4,6 +4,7 @@ The cluster lives in namespaces of its own (network, mounts, processes), so its 
 machine's other listeners, and the machine's outer interface does not exist for it. One link leads to it.
 """
 
+import os
 from pathlib import Path
 
 VERSION = "v1.36.3"
@@ -39,4 +40,5 @@ API_URL = f"https://{NODE_ADDRESS}:6443"
 
 PAUSE_IMAGE = "localhost/pause:test"
 BASE_IMAGE = "localhost/aiperf-base:test"
-PROJECT_IMAGE = "localhost/aiperf:test"
+PROJECT_IMAGE = os.environ.get("AIPERF_CLUSTER_IMAGE", "localhost/aiperf:test")
+"""Another name lets checkouts that share a cluster each try their own sources."""
