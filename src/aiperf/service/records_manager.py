@@ -8,6 +8,7 @@ import asyncio
 import logging
 from collections import defaultdict, deque
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -23,6 +24,7 @@ from aiperf.service.column_messages import decode_columns
 from aiperf.service.layout import Layout, ServiceType
 from aiperf.service.membership import run_together
 from aiperf.service.result_export import export_results
+from aiperf.service.supply import Supply
 from aiperf.units import NS_PER_S
 from aiperf.wire.bus import Seat
 from aiperf.wire.messages import (
@@ -57,6 +59,7 @@ class RecordsManager:
         plan: Plan,
         clock: Clock,
         in_thread: Callable[..., Awaitable[Any]],
+        supply: Supply,
     ) -> None:
         self._seat = seat
         self._columns = columns
@@ -64,6 +67,8 @@ class RecordsManager:
         self._plan = plan
         self._clock = clock
         self._in_thread = in_thread
+        self._supply = supply
+        self._configure: asyncio.Future[Configure] = asyncio.get_running_loop().create_future()
         self._partials = {phase.value: Partial.empty() for phase in Phase}
         self._ends_ns: dict[str, list[npt.NDArray[np.int64]]] = defaultdict(list)
         """When the requests of each line of a record processor's shard ended, in the order of lines."""
@@ -74,14 +79,14 @@ class RecordsManager:
         """Looks at the running phase: when, completed requests until then, output tokens until then."""
 
     async def run(self) -> None:
-        await run_together(self._merge_columns(), self._take_orders())
+        await run_together(self._merge_columns(), self._take_orders(), self._get_ready())
 
     async def _take_orders(self) -> None:
         while True:
             _, message = await self._seat.receive()
             match message:
-                case Configure():
-                    self._seat.send(ServiceReady(self._seat.name))
+                case Configure() if not self._configure.done():
+                    self._configure.set_result(message)
                 case StartPhase():
                     self._recent.clear()
                 case LoadStatus():
@@ -91,6 +96,13 @@ class RecordsManager:
                     await self._export(message)
                 case Exit():
                     return
+
+    async def _get_ready(self) -> None:
+        """Has the dataset brought here, which is an artifact too. Orders are heard meanwhile."""
+        configure = await self._configure
+        await self._supply.dataset(Path(configure.dataset_path))
+        self._seat.send(ServiceReady(self._seat.name))
+        await asyncio.Event().wait()
 
     async def _merge_columns(self) -> None:
         while True:

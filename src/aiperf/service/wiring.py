@@ -165,6 +165,7 @@ def _records_manager(_: ServiceSeat, seat: Seat, around: Surroundings) -> Made:
         plan=around.plan,
         clock=around.clock,
         in_thread=around.in_thread,
+        supply=around.supply,
     )
     return manager.run(), dict
 
