@@ -66,7 +66,7 @@ class InfrastructureError(AIPerfError):
 
 
 class ClusterError(InfrastructureError):
-    """A Kubernetes cluster refused something, or cannot be reached. `reason` is the API's own word, for code to read."""
+    """A Kubernetes cluster refused something, or cannot be reached. `reason` is the API's own word for it."""
 
     def __init__(self, what: str, hint: str = "", *, reason: str = "") -> None:
         super().__init__(f"{what}\n    {hint}" if hint else what)

@@ -61,9 +61,16 @@ def service(argv: Sequence[str]) -> int:
     return run(argv)
 
 
+def kube(argv: Sequence[str]) -> int:
+    from aiperf.cli.kube import run  # its commands load what they need
+
+    return run(argv)
+
+
 COMMANDS = {
     "profile": Command(profile, "Measure an endpoint under load."),
     "mock-server": Command(mock_server, "Serve an endpoint of known latency, to try aiperf on."),
+    "kube": Command(kube, "Look after benchmarks in a Kubernetes cluster.", hidden=True),
     "service": Command(service, "Host services of a run.", hidden=True),
 }
 

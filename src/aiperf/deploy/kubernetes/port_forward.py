@@ -5,16 +5,15 @@ Owns: the listening socket, a tunnel for each connection made to it. Does not ow
 Each connection gets a WebSocket of its own (subprotocol `v4.channel.k8s.io`: frames begin with a channel's number, 0
 for data, 1 for errors; the first frame of each names the port). So a tunnel that breaks costs one connection, and the
 next one finds its way anew: to an API server that has restarted, with credentials that were renewed. kr8s' own
-forwarding is not used: it puts every frame through a WebSocket in Python (docs/decisions/0042-cluster-client.md has the
-figures), and one that breaks while it is opened is not begun anew.
+forwarding is not used: it takes three times the CPU, and gives up where this goes on (docs/decisions/0042).
 
 Source: Kubernetes, `kubelet/pkg/cri/streaming/portforward/websocket.go`.
 """
 
 import asyncio
-import contextlib
+import json
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from types import TracebackType
 from typing import Any, Self
 
@@ -72,17 +71,13 @@ class PortForward:
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
-            # A broken tunnel is the end of this connection; whoever made it sees that, and makes another.
-            with contextlib.suppress(OSError, WebSocketException, ClusterError):
-                async with await self._open() as socket:
-                    self.trouble = None
-                    ends = [asyncio.create_task(work) for work in (_up(reader, socket), self._down(socket, writer))]
-                    try:
-                        await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
-                    finally:
-                        for end in ends:
-                            end.cancel()
-                        await asyncio.gather(*ends, return_exceptions=True)
+            async with await self._open() as socket:
+                self.trouble = None
+                await _both(_up(reader, socket), self._down(socket, writer))
+            writer.close()
+        except (OSError, WebSocketException, ClusterError):
+            # Whoever made this connection sees it reset, not ended as if all had come, and makes another.
+            writer.transport.abort()
         finally:
             writer.close()
 
@@ -94,9 +89,11 @@ class PortForward:
             try:
                 return await self._try_open()
             except InvalidStatus as error:
-                status, request = error.response.status_code, Request("create", "pods/portforward", self._namespace)
-                failure = refusal(request, status, {}, self._cluster.server)
-                again = is_transient(status, "") or status in (404, 500)  # a pod that is just being made
+                status, body = error.response.status_code, _status(error.response.body)
+                request = Request("create", "pods/portforward", self._namespace)
+                failure = refusal(request, status, body, self._cluster.server)
+                # 500: its node does not know the pod yet, or does not answer.
+                again = status == 500 or is_transient(status, str(body.get("message", "")))
                 if status == 401 and not logged_in:
                     logged_in = again = True
                     await self._cluster.log_in_again()
@@ -143,11 +140,36 @@ class PortForward:
                 writer.write(memoryview(frame)[1:])
                 await writer.drain()
             elif channel == _ERROR:
-                what = (
-                    f"the pod's port {self._pod_port} cannot be reached: {frame[1:].decode(errors='replace').strip()}"
-                )
-                self.trouble = ClusterError(what)
+                self.trouble = ClusterError(_refused_text(self._pod_port, frame[1:].decode(errors="replace")))
                 return
+
+
+def _status(body: bytes | bytearray | None) -> dict[str, Any]:
+    """The API's Status object, or nothing."""
+    try:
+        status = json.loads(body or b"")
+    except ValueError:
+        return {}
+    return status if isinstance(status, dict) else {}
+
+
+def _refused_text(port: int, text: str) -> str:
+    if "connection refused" in text:
+        return f"nothing listens on the pod's port {port}"
+    return f"the pod's port {port} cannot be reached: {text.strip()}"
+
+
+async def _both(*works: Coroutine[Any, Any, None]) -> None:
+    """Until one of them ends, and then neither. Raises what that one raised."""
+    tasks = [asyncio.create_task(work) for work in works]
+    try:
+        ended, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        for task in ended:
+            task.result()
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 async def _up(reader: asyncio.StreamReader, socket: ClientConnection) -> None:

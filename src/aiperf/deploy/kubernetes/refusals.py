@@ -67,16 +67,18 @@ def _words(request: Request, status: int, reason: str, message: str, server: str
         return f"namespace {request.namespace} refuses the pod: {_after(message, 'violates ')}", (
             "aiperf's pods pass the `restricted` level; something (a webhook, a mutated template) changed this one."
         )
-    if status == 403 and reason == "Forbidden" and "cannot " not in message:
-        return f"the cluster refused to {request}: {message}", ""
     if status == 403 and "is being terminated" in message:
         return f"namespace {request.namespace} is being deleted", "Wait until it is gone, or use another."
+    if status == 403 and reason == "Forbidden" and "cannot " not in message:
+        return f"the cluster refused to {request}: {message}", ""
     if status == 403:
         return f"you may not {request}", (
             f"Ask whoever runs the cluster for this right; all of them and a ready Role: {RIGHTS_PAGE}."
         )
     if status == 404 and body_is_about_namespace(message):
         return f"there is no namespace {request.namespace}", "Make it, or leave --namespace out."
+    if status == 404 and (missing := re.search(r'^(\S+) "([^"]+)" not found', message)):
+        return f"there is no {_singular(missing[1])} {missing[2]}{request.place}", ""
     if status == 404:
         return f"not found: {request.resource} {request.name}{request.place}", ""
     if status == 409 and reason == "AlreadyExists":
@@ -90,6 +92,12 @@ def _words(request: Request, status: int, reason: str, message: str, server: str
     if is_transient(status, message):
         return f"the cluster at {server} is not answering as it should: {request}: {message}", "Try again later."
     return f"the cluster refused to {request}: {message}", ""
+
+
+def _singular(plural: str) -> str:
+    """`jobs.batch` → `job`."""
+    word = plural.partition(".")[0]
+    return f"{word[:-3]}y" if word.endswith("ies") else word.removesuffix("s")
 
 
 def body_is_about_namespace(message: str) -> bool:
