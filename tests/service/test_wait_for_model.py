@@ -5,7 +5,7 @@ from itertools import pairwise
 
 import pytest
 
-from aiperf.cli.operator import SILENCE_LIMIT_S
+from aiperf.deploy.line import SILENCE_LIMIT_S
 from aiperf.errors import ExitCode
 from aiperf.plan.plan import EndpointPlan
 from aiperf.wire.messages import StopRun

@@ -1,6 +1,6 @@
 """Being a member of a run: registering, being heard of, leaving.
 
-Owns: what every service does besides its own work. Does not own: judging silence (`worker_manager`).
+Owns: what every service does besides its own work. Does not own: judging silence (`heartbeats`).
 """
 
 import asyncio
@@ -10,7 +10,7 @@ from typing import Any
 from aiperf.clock import Clock
 from aiperf.service.layout import ServiceType
 from aiperf.units import NS_PER_S
-from aiperf.wire.bus import Seat
+from aiperf.wire.bus import CONTROLLER, Seat
 from aiperf.wire.messages import HEARTBEAT_INTERVAL_NS, Heartbeat, Registered
 
 
@@ -35,7 +35,8 @@ async def run_together(*works: Coroutine[Any, Any, None]) -> None:
 
 
 async def keep_in_touch(seat: Seat, clock: Clock, health: Callable[[], dict[str, float]] = dict) -> None:
-    """Sends a heartbeat every interval until cancelled."""
+    """Sends a heartbeat every interval until cancelled: to the worker manager, whose own goes to the controller."""
+    watcher = CONTROLLER if seat.name == ServiceType.WORKER_MANAGER else ServiceType.WORKER_MANAGER
     while True:
-        seat.send(Heartbeat(seat.name, clock.now_ns(), health()), to=ServiceType.WORKER_MANAGER)
+        seat.send(Heartbeat(seat.name, clock.now_ns(), health()), to=watcher)
         await asyncio.sleep(HEARTBEAT_INTERVAL_NS / NS_PER_S)

@@ -74,7 +74,7 @@ class Surroundings:
     """Brings what lies on other hosts' disks."""
 
     def bind(self, channel: str, pattern: Pattern) -> Port:
-        return self.wire.bind(pattern, *self.layout.addresses[channel])
+        return self.wire.bind(pattern, *self.layout.bind_addresses(channel))
 
     def connect(self, channel: str, pattern: Pattern, name: str) -> Port:
         return self.wire.connect(pattern, self.layout.address(channel, self.host.host_id), name)
@@ -124,6 +124,7 @@ def _system_controller(around: Surroundings) -> SystemController:
             schedule,
             operator=OPERATOR,
             started_ns=clock.now_ns(),
+            min_workers=around.plan.kubernetes.min_workers,
             model_wait_ns=ns_from_s(around.plan.endpoint.wait_for_model_timeout_s),
         ),
         clock=clock,
@@ -236,13 +237,11 @@ def _worker(service: ServiceSeat, seat: Seat, around: Surroundings) -> Made:
         assert isinstance(around.clock, RunClock)
         return DueTimer(asyncio.get_running_loop(), around.clock, callback)
 
-    index = [other.service_id for other in layout.services(ServiceType.WORKER)].index(service.service_id)
-    probe = None
-    if index == 0 and endpoint.wait_for_model_timeout_s:
-        probe = _model_probe(seat, around, around.make_client or make_client)
+    async def wait_for_model(body: bytes) -> None:
+        await _model_probe(seat, around, around.make_client or make_client).until_model_answers(body)
+
     worker = Worker(
         seat=seat,
-        index=index,
         run_id=layout.run_id,
         seed=layout.random_seed,
         sampling=plan.input.sampling or "sequential",
@@ -257,7 +256,7 @@ def _worker(service: ServiceSeat, seat: Seat, around: Surroundings) -> Made:
         make_timer=around.make_timer or make_timer,
         data_dir=Path(layout.data_dir),
         supply=around.supply,
-        wait_for_model=probe.until_model_answers if probe else None,
+        wait_for_model=wait_for_model,
     )
     return worker.run(), worker.health
 
