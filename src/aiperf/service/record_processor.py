@@ -97,8 +97,9 @@ class RecordProcessor:
                 case Exit() if not self._leaving:
                     return
 
-    async def leave(self) -> None:
-        """Makes records of what has come, and closes its account. Others have taken its place meanwhile."""
+    async def leave(self, say_farewell: Callable[[], object]) -> None:
+        """Makes records of what has come, and closes its account. Others take its place meanwhile."""
+        say_farewell()
         if self._leaving or self._finished or not self._configured.is_set():
             return
         self._leaving = True

@@ -13,6 +13,7 @@ import logging
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
@@ -61,7 +62,7 @@ LOOP_TIMER_GRAIN_S = 0.001
 RETURN_INTERVAL_S = 0.1
 """How often credits are returned at the least."""
 
-LEAVE_LIMIT_S = 1.0
+LEAVE_LIMIT_S = 0.75
 """Told to leave before its time: so long requests in flight may take to end, and slices to be handed over."""
 
 DISPATCHES_PER_TURN = 128
@@ -199,8 +200,11 @@ class Worker:
         self._seat.send(ServiceReady(self._seat.name))
         await self._flush_slices()
 
-    async def leave(self) -> None:
-        """Dispatches no more and hands over what ends within a moment. What is in flight or in hand then is lost."""
+    async def leave(self, say_farewell: Callable[[], object]) -> None:
+        """Dispatches no more and hands over what ends within a moment. What is in flight or in hand then is lost.
+
+        The farewell comes last: from then on nothing of this worker is believed.
+        """
         self._is_leaving = True
         tries = round(LEAVE_LIMIT_S / FLUSH_INTERVAL_S)
         while self._phase is not None and self._dispatcher.in_flight and tries:
@@ -210,6 +214,7 @@ class Worker:
         if self._configured.done():
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._hand_over_everything(), LEAVE_LIMIT_S)
+        say_farewell()
 
     async def _hand_over_everything(self) -> None:
         await self._outlet.drain(self._clock.now_ns)
@@ -237,7 +242,8 @@ class Worker:
                         self._call_at(message.stop_ns, self._stop_dispatching, self._phase)
                     self._return_credits()  # The first of the regular returns.
                 case CreditBatch() if message.sequence != self._batch_sequence:
-                    await self._leave_for_want_of_credits(message.sequence)
+                    reason = f"credits did not reach it: batch {message.sequence} came, not {self._batch_sequence}"
+                    await self.leave(partial(self._seat.send, ServiceLost(self._seat.name, reason)))
                     return
                 case CreditBatch() if self._phase is not None:
                     self._batch_sequence += 1
@@ -259,12 +265,6 @@ class Worker:
             self._pump()
             if isinstance(message, SetSlots | EndCredits):
                 self._return_credits()
-
-    async def _leave_for_want_of_credits(self, sequence: int) -> None:
-        """Orders were lost on the way, so what this worker does is no longer what was asked."""
-        await self.leave()
-        reason = f"credits did not reach it: batch {sequence} came where {self._batch_sequence} was due"
-        self._seat.send(ServiceLost(self._seat.name, reason))
 
     def _call_at(self, at_ns: int, callback: Callable[[_Phase], None], phase: _Phase) -> None:
         """Never early: until then the dispatcher's own clock decides, and an arrival may be due just before it."""
