@@ -4,6 +4,7 @@ Owns: reading the plan and the layout that the starter left in the run directory
 """
 
 import argparse
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from aiperf.service.layout import Layout, read_layout, write_layout
 
 PLAN_NAME = "plan.json"
 LAYOUT_NAME = "layout.json"
+INCARNATION_VARIABLE = "AIPERF_INCARNATION"
 
 
 def leave_for_services(layout: Layout, plan: Plan, run_dir: Path) -> None:
@@ -28,6 +30,12 @@ def run(argv: Sequence[str]) -> int:
     parser.add_argument("--host", required=True, help="which host of the layout this process is")
     parser.add_argument("--run-dir", required=True, type=Path, help="holds plan and layout")
     parser.add_argument("--parent-pipe", type=int, default=-1, help="descriptor that closes when the starter is gone")
+    parser.add_argument(
+        "--incarnation",
+        type=_sum,
+        default=os.environ.get(INCARNATION_VARIABLE, "0"),
+        help=f"how often this host was started before, also as a sum (0+1); default: {INCARNATION_VARIABLE}, else 0",
+    )
     options = parser.parse_args(argv)
     layout = read_layout(options.run_dir / LAYOUT_NAME)
     plan = load_dump((options.run_dir / PLAN_NAME).read_text())
@@ -37,4 +45,12 @@ def run(argv: Sequence[str]) -> int:
         from aiperf.deploy.kubernetes.in_pod import pod_equipment  # loads the HTTP API, which local hosts do without
 
         equipment = pod_equipment(options.host, layout, plan, options.run_dir)
-    return run_host(options.host, layout, plan, options.parent_pipe, equipment)
+    return run_host(options.host, layout, plan, options.parent_pipe, equipment, options.incarnation)
+
+
+def _sum(text: str) -> int:
+    """Failures of its own and those that were not its fault are counted apart by whoever starts it; none may be empty.
+
+    Raises: ValueError if a part is no number.
+    """
+    return sum(int(part or 0) for part in text.split("+"))

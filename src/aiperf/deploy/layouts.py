@@ -32,6 +32,9 @@ CONTROL_HOST = "control"
 DATA_DIR = ".run"
 """Beside the artifacts, where there is room for bulk data; a temporary directory may lie in memory."""
 
+CLUSTER_STARTUP_LIMIT_S = 900
+"""Images are pulled and nodes are added meanwhile."""
+
 POD_WORK_DIR = "/work"
 POD_DATA_DIR = "/data"
 POD_ARTIFACT_DIR = "/artifacts"
@@ -164,6 +167,8 @@ def kubernetes_layout(
         work_dir=POD_WORK_DIR,
         data_dir=POD_DATA_DIR,
         random_seed=seed,
+        startup_limit_s=CLUSTER_STARTUP_LIMIT_S,
+        replaces_workers=True,
         apis=Apis(
             run=_api_url(ServiceType.SYSTEM_CONTROLLER, topology, names_of(run_id)),
             dataset=_api_url(ServiceType.DATASET_MANAGER, topology, names_of(run_id)),
@@ -175,9 +180,12 @@ def kubernetes_layout(
 
 def _pod_host(seat: ServiceSeat, topology: str) -> Host:
     """A worker or a record processor; in the compact topology the latter is a native sidecar of the former's pod."""
-    if topology == "compact" and seat.service_type is ServiceType.RECORD_PROCESSOR:
-        return Host(seat.service_id, [seat], SIDECAR_HEALTH_PORT, outstays=True)
-    return Host(seat.service_id, [seat], HEALTH_PORT)
+    if topology != "compact":
+        return Host(seat.service_id, [seat], HEALTH_PORT, machine=seat.service_id)
+    pod = f"{ServiceType.WORKER}-{seat.service_id.rpartition('-')[2]}"
+    if seat.service_type is ServiceType.RECORD_PROCESSOR:
+        return Host(seat.service_id, [seat], SIDECAR_HEALTH_PORT, machine=pod, outstays=True)
+    return Host(seat.service_id, [seat], HEALTH_PORT, machine=pod)
 
 
 def _api_url(service: ServiceType, topology: str, names: Names) -> str:

@@ -21,6 +21,7 @@ from aiperf.deploy.service_manager import HostEnded
 from aiperf.errors import InfrastructureError
 from aiperf.service.host import TERMINATED
 from aiperf.service.layout import Layout
+from aiperf.service.membership import TOLD_TO_LEAVE
 
 CAN_FORK = sys.platform == "linux"
 
@@ -132,7 +133,7 @@ def _exit_in_words(code: int) -> str:
     if code < 0:
         return f"its process was killed by {signal.Signals(-code).name}"
     if code == TERMINATED:
-        return "its process was told to end by SIGTERM"
+        return TOLD_TO_LEAVE
     return f"its process ended with code {code}"
 
 

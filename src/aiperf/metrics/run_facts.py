@@ -32,6 +32,8 @@ class WorkerFacts(msgspec.Struct, frozen=True, kw_only=True):
     """Host or pod."""
     started_ns: int = NONE
     """When it truly began the measured phase."""
+    is_late: bool = False
+    """It joined when the load had begun."""
     lost_reason: str = ""
     """Not empty when the worker was lost."""
     observations: dict[str, float] = {}

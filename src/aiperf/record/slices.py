@@ -74,8 +74,10 @@ class SliceWriter:
         "size_bytes",
     )
 
-    def __init__(self, worker_index: int, on_full: Callable[[int], None] | None = None) -> None:
-        """`on_full` is called, with the instant of the last read, whenever `SIZE_LIMIT_BYTES` have gathered."""
+    def __init__(self, worker_index: int = -1, on_full: Callable[[int], None] | None = None) -> None:
+        """`worker_index` may be told later (`belong_to`), but before anything is written.
+
+        `on_full` is called, with the instant of the last read, whenever `SIZE_LIMIT_BYTES` have gathered."""
         self._worker_index = worker_index
         self._on_full = on_full
         self._sequence = 0
@@ -95,6 +97,10 @@ class SliceWriter:
     def sequence(self) -> int:
         """How many slices were cut."""
         return self._sequence
+
+    def belong_to(self, worker_index: int) -> None:
+        """Says whose slices these are."""
+        self._worker_index = worker_index
 
     def restart(self) -> None:
         """Begins anew for another record processor: what was not cut yet is dropped, numbering starts at 0."""

@@ -33,6 +33,11 @@ log = logging.getLogger(__name__)
 TERMINATED = 128 + signal.SIGTERM
 """Exit code of a host that was told to leave by a signal before its time: as shells tell it."""
 
+FAREWELL_LIMIT_S = 3.0
+"""A host that is told to leave lets its services say so, and hand over what they have, for so long at the most."""
+LAST_WORDS_S = 0.5
+"""What a service said last may have to pass through a guest of this host to the user."""
+
 ORPHAN_LIMIT_S = 5
 """A host whose starter is gone has nobody who would end it by force; the kernel does, after so long."""
 
@@ -54,12 +59,14 @@ async def live(around: Surroundings, guests: Sequence[Guest]) -> None:
 
     Raises: ExceptionGroup of what failed; the others are cancelled then.
     """
-    services_left = asyncio.Event()
     async with _probes(around.host), asyncio.TaskGroup() as group:
         for guest in guests:
-            group.create_task(guest(around, services_left))
+            group.create_task(guest(around, around.services_left))
         await host_services(around)
-        services_left.set()
+        around.services_left.set()
+        if around.told_to_leave.is_set():
+            await asyncio.sleep(LAST_WORDS_S if guests else 0)
+            raise asyncio.CancelledError
         if around.host.outstays:
             await asyncio.Event().wait()
 
@@ -89,14 +96,20 @@ async def host_services(around: Surroundings) -> None:
 
 
 def run_host(
-    host_id: str, layout: Layout, plan: Plan, parent_pipe: int = -1, equipment: Equipment | None = None
+    host_id: str,
+    layout: Layout,
+    plan: Plan,
+    parent_pipe: int = -1,
+    equipment: Equipment | None = None,
+    incarnation: int = 0,
 ) -> int:
     """Runs a host as the whole of this process; returns its exit code.
 
     `parent_pipe` is the reading end of a pipe that the starter holds open: when it closes, the starter is gone, and so
     is the reason to live. Nobody else can then remove what lies around, so every host of the run does.
+    `incarnation`: how often the host was started before; its services are then new ones with names of their own.
     """
-    host, equipment = layout.host(host_id), equipment or Equipment()
+    host, equipment = layout.host(host_id).incarnation(incarnation), equipment or Equipment()
     code: int = ExitCode.DONE
     orphaned = False
     # Ctrl-C is the operator's to hear: it decides, and tells the controller.
@@ -107,10 +120,18 @@ def run_host(
         task = asyncio.current_task()
         assert task is not None
 
-        def leave() -> None:
+        wire = ZmqWire()
+        clock = RunClock(layout.anchor_ns or None)
+        around = Surroundings(host, layout, plan, wire, clock, connections_max(this_machine()), supply=equipment.supply)
+
+        def leave(farewell: bool = True) -> None:
             nonlocal code
             code = TERMINATED
-            task.cancel()
+            if not farewell or around.told_to_leave.is_set() or around.services_left.is_set():
+                task.cancel()
+            else:
+                around.told_to_leave.set()
+                loop.call_later(FAREWELL_LIMIT_S, task.cancel)
 
         def leave_as_orphan() -> None:
             nonlocal orphaned
@@ -118,19 +139,14 @@ def run_host(
             signal.alarm(ORPHAN_LIMIT_S)
             loop.remove_reader(parent_pipe)
             remove_run_dirs(layout)
-            leave()
+            leave(farewell=False)
 
         loop.add_signal_handler(signal.SIGTERM, leave)
         signal.pthread_sigmask(signal.SIG_SETMASK, ())  # the starter may have blocked some while it forked
         if parent_pipe >= 0:
             loop.add_reader(parent_pipe, leave_as_orphan)
-        wire = ZmqWire()
         try:
             log.info("runs %s", ", ".join(service.service_id for service in host.services))
-            clock = RunClock(layout.anchor_ns or None)
-            around = Surroundings(
-                host, layout, plan, wire, clock, connections_max(this_machine()), supply=equipment.supply
-            )
             await live(around, equipment.guests)
         except asyncio.CancelledError:
             log.info("told to leave by a signal, or the starter is gone")

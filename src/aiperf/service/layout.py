@@ -49,8 +49,29 @@ class Host(msgspec.Struct, frozen=True):
     services: list[ServiceSeat]
     health_port: int = 0
     """Where `/healthz` and `/readyz` answer; 0: nobody asks."""
+    machine: str = ""
+    """Hosts of one machine (or pod) reach each other by loopback."""
     outstays: bool = False
     """Ends by a signal only. What keeps it running would start it again if it left on its own (a native sidecar)."""
+
+    def incarnation(self, number: int) -> "Host":
+        """The same host, started once more after it was lost: its services have names of their own, its place is that.
+
+        0: the host itself. A service that there is once has one life.
+        """
+        if not number:
+            return self
+        seats = [
+            seat if seat.service_type in SINGLETONS else ServiceSeat(f"{seat.service_id}.{number}", seat.service_type)
+            for seat in self.services
+        ]
+        return msgspec.structs.replace(self, services=seats)
+
+
+def seat_of(service_id: str) -> tuple[str, int]:
+    """The place in the table that a service has, and which incarnation it is: `worker-3.1` → `worker-3`, 1."""
+    seat, _, number = service_id.partition(".")
+    return seat, int(number) if number.isdecimal() else 0
 
 
 class Apis(msgspec.Struct, frozen=True):
@@ -80,6 +101,11 @@ class Layout(msgspec.Struct, frozen=True):
     data_dir: str
     """For bulk data while the run lasts: dataset store, shards, spill files. Removed afterwards."""
     random_seed: int
+    startup_limit_s: int = 60
+    """A service that is not there so long after the start, or not ready so long after it was told where everything is,
+    is named, and the run ends. Longer where images are fetched and machines are added."""
+    replaces_workers: bool = False
+    """Whether somebody starts a lost worker or record processor again, as its next incarnation."""
     apis: Apis = Apis()
     uploads: dict[str, str] = {}
     """Files that the user's machine sends, by what they are (`api.contract.Uploadable`): where they are then."""
@@ -106,14 +132,23 @@ class Layout(msgspec.Struct, frozen=True):
 
     def address(self, channel: str, host_id: str) -> str:
         """Where a service on `host_id` reaches the channel's binder."""
-        addresses = self.addresses[channel]
-        binder = binder_of(channel)
+        addresses = self._addresses(channel)
+        binder, _ = seat_of(binder_of(channel))
         near = any(seat.service_id == binder for seat in self.host(host_id).services)
         return addresses[0] if near else addresses[-1]
 
     def bind_addresses(self, channel: str) -> list[str]:
         """Where the channel's binder listens. A name of its own host stands for all addresses of that host."""
-        return [_as_bound(address) for address in self.addresses[channel]]
+        return [_as_bound(address) for address in self._addresses(channel)]
+
+    def is_near_only(self, channel: str) -> bool:
+        """Whether the channel's binder is reached from hosts of its own machine only, since it listens on loopback."""
+        return f"//{LOOPBACK}:" in self._addresses(channel)[-1]
+
+    def _addresses(self, channel: str) -> list[str]:
+        """An incarnation listens where the first one did."""
+        kind, slash, binder = channel.partition("/")
+        return self.addresses[kind + slash + seat_of(binder)[0]]
 
 
 def _as_bound(address: str) -> str:

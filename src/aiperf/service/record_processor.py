@@ -7,6 +7,7 @@ Never on the timing path: it works through what workers cut, and falls behind wi
 """
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Callable
 from pathlib import Path
@@ -19,7 +20,7 @@ from aiperf.service.membership import run_together
 from aiperf.service.shard_outlet import ShardOutlet, by_phase
 from aiperf.service.supply import Supply
 from aiperf.wire.bus import Seat
-from aiperf.wire.messages import Configure, Exit, FinishRecords, RecordsFinished, ServiceLost, ServiceReady
+from aiperf.wire.messages import Configure, Exit, FinishRecords, RecordsFinished, ServiceLost, ServiceReady, WorkerAdded
 from aiperf.wire.ports import Port
 
 log = logging.getLogger(__name__)
@@ -28,6 +29,13 @@ BATCH_INTERVAL_S = 0.2
 """How often finished records leave as columns."""
 
 COLUMNS_RETRY_S = 0.01
+
+LAST_SLICES_S = 5.0
+"""From the word that a worker is lost until its open streams are forgotten: its last slices may be under way."""
+
+LEAVE_LIMIT_S = 1.0
+QUIET_S = 0.1
+"""Told to leave before its time: so long it takes slices at the most, and until none has come for a while."""
 
 SILENCE_BEFORE_GIVING_UP_S = 5.0
 """At the end of a run: how long to wait for slices that were announced and do not come."""
@@ -62,12 +70,13 @@ class RecordProcessor:
         self._batch_count = 0
         self._record_count = 0
         self._configured = asyncio.Event()
-        self._finished = False
+        self._finished = self._leaving = False
 
     async def run(self) -> None:
         try:
             await run_together(self._take_orders(), self._get_ready(), self._process_slices(), self._send_batches())
         finally:
+            self._slices.close()  # Its host may stay: nothing more is to be swallowed.
             if self._configured.is_set():
                 self._shards.close()  # Still open if the run ended before its time.
 
@@ -78,13 +87,39 @@ class RecordProcessor:
                 case Configure() if not self._configure.done():
                     self._workers = message.workers
                     self._configure.set_result(message)
+                case WorkerAdded() if message.index == len(self._workers):
+                    self._workers.append(message.service_id)  # the list that the lines' writer has, too
                 case ServiceLost() if self._configured.is_set() and message.service_id in self._workers:
-                    dropped = self._assembler.drop_worker(self._workers.index(message.service_id))
-                    log.warning("%s was lost with %d open streams", message.service_id, dropped)
+                    index = self._workers.index(message.service_id)
+                    asyncio.get_running_loop().call_later(LAST_SLICES_S, self._drop_worker, index)
                 case FinishRecords():
                     await self._finish(message)
-                case Exit():
+                case Exit() if not self._leaving:
                     return
+
+    async def leave(self, say_farewell: Callable[[], object]) -> None:
+        """Makes records of what has come, and closes its account. Others take its place meanwhile."""
+        say_farewell()
+        if self._leaving or self._finished or not self._configured.is_set():
+            return
+        self._leaving = True
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(LEAVE_LIMIT_S):
+                while await self._is_another_slice_coming():
+                    pass
+        await self._finish(FinishRecords({}))
+
+    async def _is_another_slice_coming(self) -> bool:
+        self._slice_arrived.clear()
+        try:
+            await asyncio.wait_for(self._slice_arrived.wait(), QUIET_S)
+        except TimeoutError:
+            return False
+        return True
+
+    def _drop_worker(self, index: int) -> None:
+        dropped = self._assembler.drop_worker(index)
+        log.warning("%s was lost with %d open streams", self._workers[index], dropped)
 
     async def _get_ready(self) -> None:
         """Opens what it works with, and then has no more to do than to be there. Orders are heard meanwhile."""

@@ -21,7 +21,7 @@ from aiperf.metrics.partial import Partial
 from aiperf.plan.plan import Plan
 from aiperf.record.facts import Phase
 from aiperf.service.column_messages import decode_columns
-from aiperf.service.layout import Layout, ServiceType
+from aiperf.service.layout import Layout
 from aiperf.service.membership import run_together
 from aiperf.service.result_export import export_results
 from aiperf.service.supply import Supply
@@ -163,7 +163,7 @@ class RecordsManager:
             self._seat.send(self._progress(self._status))  # The last look at the live view shows every record.
         ends_ns = {
             name: np.concatenate(self._ends_ns[name]) if self._ends_ns[name] else np.empty(0, np.int64)
-            for name in (seat.service_id for seat in self._layout.services(ServiceType.RECORD_PROCESSOR))
+            for name in order.record_processors
         }
         # In a thread: writing may take long, and heartbeats go on meanwhile.
         exported = await self._in_thread(

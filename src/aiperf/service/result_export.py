@@ -28,7 +28,7 @@ from aiperf.report.atomic import atomic_file
 from aiperf.report.shards import completion_ranks, merge_shards
 from aiperf.schedule.ledger import Ledger
 from aiperf.service.dataset_manager import STORE_NAME
-from aiperf.service.layout import Layout, ServiceType
+from aiperf.service.layout import Layout
 from aiperf.service.shard_outlet import LINES_SUFFIX, RAW_SUFFIX, shard_path
 from aiperf.wire.messages import ExportResults, PhaseFinished, ResultsExported
 
@@ -99,11 +99,12 @@ def _run_facts(
     workers = [
         WorkerFacts(
             worker_index=index,
-            service_id=seat.service_id,
-            lost_reason=reasons.pop(seat.service_id, ""),
-            observations=order.worker_observations.get(seat.service_id, {}),
+            service_id=service_id,
+            is_late=service_id in order.late_workers,
+            lost_reason=reasons.pop(service_id, ""),
+            observations=order.worker_observations.get(service_id, {}),
         )
-        for index, seat in enumerate(layout.services(ServiceType.WORKER))
+        for index, service_id in order.workers.items()
     ]
     run = RunFacts(
         benchmark_id=layout.run_id,
@@ -119,7 +120,11 @@ def _run_facts(
         tokenizer=order.tokenizer,
         timestamp_source=_timestamp_source(order.worker_observations),
         warnings=warnings,
-        run_info={"random_seed": layout.random_seed},
+        run_info={
+            "random_seed": layout.random_seed,
+            "workers_at_start": order.began_with,
+            "workers_joined_late": order.late_workers,
+        },
         artifacts=artifacts,
     )
     measured = run.measured()

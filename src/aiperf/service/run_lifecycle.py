@@ -6,15 +6,17 @@ which outcome and exit code the run ends. Does not own: sockets, clocks, when cr
 Theory of operation. The states follow one another and never go back:
 
     GATHERING    services register, the dataset is compiled
-    PREPARING    everybody was told where everything is; waiting for all to say ready: the barrier
-    RUNNING      phases, one after another, each ended by the timing manager's account
+    PREPARING    everybody was told where everything is; waiting for all, or enough, to say ready: the barrier
+    RUNNING      phases, one after another, each ended by the timing manager's account; who comes now comes late
     FLUSHING     workers hand over their last slices
     PROCESSING   record processors finish what they have
     EXPORTING    the records manager writes
     OVER
 
 A loss may come at any time. It removes a service from what is waited for; only the loss of a service that there is
-once, or of the last of its kind, ends the run, and then with a stated reason.
+once, or of the last of its kind, ends the run, and then with a stated reason. Where somebody starts lost workers again
+(`Layout.replaces_workers`), a loss before the load costs nothing but time. During the load a replacement is someone
+new: an incarnation with a name and an index of its own, which never gets what the lost one had.
 """
 
 from collections.abc import Sequence
@@ -23,16 +25,21 @@ from typing import NamedTuple
 
 from aiperf.errors import ExitCode
 from aiperf.schedule.phases import PhasePlan
-from aiperf.service.layout import SINGLETONS, Layout, ServiceType
+from aiperf.service.heartbeats import SILENT, HeartbeatWatch
+from aiperf.service.hopelessness import is_hopeless
+from aiperf.service.layout import SINGLETONS, Layout, ServiceType, seat_of
+from aiperf.service.muster import TOLD_KINDS, Muster
+from aiperf.service.patience import Patience
+from aiperf.service.roster import Roster, Standing
 from aiperf.units import NS_PER_MS, NS_PER_S
 from aiperf.wire.messages import (
     AnyMessage,
-    Configure,
     DatasetReady,
     Exit,
     ExportResults,
     FinishRecords,
     FlushRecords,
+    Heartbeat,
     HostLost,
     Message,
     Notice,
@@ -54,16 +61,6 @@ from aiperf.wire.messages import (
 START_LEAD_NS = 10 * NS_PER_MS
 """From the barrier to the first send: time for the start message to reach every worker."""
 
-STARTUP_LIMIT_NS = 60 * NS_PER_S
-"""A service that has not registered so long after the start, or is not ready so long after it was told where everything
-is, is named, and the run ends."""
-
-HOPELESS_FAILURES = 10
-HOPELESS_KINDS = frozenset({"dns", "connect_refused", "connect_timeout", "connect_other", "tls"})
-HOPELESS_STATUSES = frozenset({"http_status 401", "http_status 403", "http_status 404", "http_status 405"})
-"""Failures that time does not mend. If at least HOPELESS_FAILURES requests ended, every one in such a way, going on for
-the planned time would only delay the message."""
-
 
 class Tell(NamedTuple):
     """Send `message` to the service (or the operator) of that name."""
@@ -83,7 +80,10 @@ class State(Enum):
 
 
 class RunLifecycle:
-    """One run. `handle` takes what happened and returns what is to be sent; `state` is for the reader."""
+    """One run. `handle` takes what happened and returns what is to be sent; `state` is for the reader.
+
+    Call `tick` about once a second.
+    """
 
     def __init__(
         self,
@@ -93,19 +93,29 @@ class RunLifecycle:
         operator: str,
         started_ns: int,
         model_wait_ns: int = 0,
+        min_workers: int | None = None,
     ) -> None:
-        """`model_wait_ns`: how much longer than others a worker may take to be ready, since it waits for the model."""
+        """`model_wait_ns`: how much longer than others a worker may take to be ready, since it waits for the model.
+
+        `min_workers`: so many ready ones are enough to begin with; None: all of the layout.
+        """
         self.state = State.GATHERING
         self.notices: list[str] = []
         self._layout = layout
         self._phases = list(phases)
         self._operator = operator
-        self._startup_limit_ns = STARTUP_LIMIT_NS
         self._model_wait_ns = model_wait_ns
-        self._waiting_since_ns = started_ns
-        self._alive = {seat.service_id: seat.service_type for seat in layout.services()}
-        self._registered: set[str] = {ServiceType.SYSTEM_CONTROLLER}
+        self._roster = Roster(layout)
+        self._roster.move(ServiceType.SYSTEM_CONTROLLER, Standing.READY)
+        self._planned_count = len(self._roster.workers)
+        self._muster = Muster(self._roster, min_workers or self._planned_count, probes_model=model_wait_ns > 0)
+        self._began_with = 0
+        self._late: list[str] = []
+        self._patience = Patience(layout.startup_limit_s * NS_PER_S, started_ns)
+        self._watch = HeartbeatWatch()
+        """Over the worker manager, which watches all others."""
         self._awaited: set[str] = set()
+        """Workers that flush, record processors that finish."""
         self._dataset: DatasetReady | None = None
         self._current = -1
         self._finished: list[PhaseFinished] = []
@@ -129,10 +139,12 @@ class RunLifecycle:
             case DatasetReady():
                 self._dataset = message
                 self.notices.extend(message.warnings)
-                return self._configure_when_gathered(now_ns)
+                return self._go_on(now_ns)
             case ServiceReady():
-                self._awaited.discard(message.service_id)
-                return self._run_when_ready(now_ns)
+                return self._take_ready(message.service_id, now_ns)
+            case Heartbeat():
+                self._watch.heard(message.service_id, now_ns)
+                return []
             case Notice():
                 if message.lasting:
                     self.notices.append(message.text)
@@ -166,59 +178,88 @@ class RunLifecycle:
                 return []
 
     def tick(self, now_ns: int) -> list[Tell]:
-        """What time alone brings: the end of patience with services that do not start."""
-        if (
-            self.state in (State.GATHERING, State.PREPARING)
-            and now_ns >= self._waiting_since_ns + self._startup_limit_ns
-        ):
-            missing = sorted(self._awaited or (self._alive.keys() - self._registered))
-            if not missing:
-                return []  # The dataset is being compiled, for as long as that takes; heartbeats tell that it goes on.
-            seconds = self._startup_limit_ns // NS_PER_S
-            return self._fail(ExitCode.INFRASTRUCTURE, f"not ready after {seconds} s: {', '.join(missing)}")
-        return []
+        """What time alone brings: silence of the worker manager, the end of patience with a start that takes long."""
+        tells: list[Tell] = []
+        for service_id in self._watch.take_silent(now_ns):
+            tells += self._lose(ServiceLost(service_id, SILENT), now_ns)
+        if self.state in (State.GATHERING, State.PREPARING):
+            tells += self._go_on(now_ns) or self._lose_patience(now_ns)
+        return tells
 
     # Start
 
     def _register(self, service_id: str, now_ns: int) -> list[Tell]:
-        """One that registers later was started again: what it held is lost, and it has no part in this run."""
-        if self.state is State.GATHERING:
-            self._registered.add(service_id)
-            return self._configure_when_gathered(now_ns)
-        if service_id in self._alive:
+        """One that was there before was started again under its old name. Once the load runs, what it held is lost."""
+        roster, starting = self._roster, self.state in (State.GATHERING, State.PREPARING)
+        tells: list[Tell] = []
+        if (starting or self.state is State.RUNNING) and roster.admit(service_id):
+            tells = [Tell(to, message) for to, message in self._muster.tell_of_new(service_id)]
+        standing = roster.standing(service_id)
+        replaceable = standing is not None and roster.kind(service_id) not in SINGLETONS
+        is_new = standing is Standing.EXPECTED and (starting or self.state is State.RUNNING)
+        if is_new or (starting and (replaceable or standing is Standing.REGISTERED)):
+            roster.move(service_id, Standing.REGISTERED)
+            return tells + self._go_on(now_ns)
+        if standing in (Standing.CONFIGURED, Standing.READY):
             return self._lose(ServiceLost(service_id, "it was started again"), now_ns)
         return [Tell(service_id, Exit())]
 
-    def _configure_when_gathered(self, now_ns: int) -> list[Tell]:
-        if self.state is not State.GATHERING or self._dataset is None or self._alive.keys() - self._registered:
+    def _take_ready(self, service_id: str, now_ns: int) -> list[Tell]:
+        if self._roster.standing(service_id) is not Standing.CONFIGURED:
             return []
-        self.state = State.PREPARING
-        self._waiting_since_ns = now_ns
-        self._startup_limit_ns += self._model_wait_ns
-        configure = Configure(
-            dataset_path=self._dataset.path,
-            workers=self._ids(ServiceType.WORKER),
-            record_processors=self._ids(ServiceType.RECORD_PROCESSOR),
-            tokenizer_source=self._dataset.tokenizer_source,
-        )
-        told = self._ids(
-            ServiceType.TIMING_MANAGER, ServiceType.RECORDS_MANAGER, ServiceType.RECORD_PROCESSOR, ServiceType.WORKER
-        )
-        self._awaited = set(told)
-        return [Tell(service_id, configure) for service_id in told]
+        self._roster.move(service_id, Standing.READY)
+        if self.state is State.RUNNING and self._roster.kind(service_id) is ServiceType.WORKER:
+            self._late.append(service_id)
+            self.notices.append(f"{service_id} joined after the start")
+        return self._go_on(now_ns)
 
-    def _run_when_ready(self, now_ns: int) -> list[Tell]:
-        if self.state is not State.PREPARING or self._awaited:
-            return []
+    def _go_on(self, now_ns: int) -> list[Tell]:
+        """Takes the next step of the start if its time has come, and sees to services that came late."""
+        tells: list[Tell] = []
+        muster, dataset = self._muster, self._dataset
+        if self.state is State.GATHERING and dataset is not None and muster.are_enough(Standing.REGISTERED):
+            self.state = State.PREPARING
+            self._patience.renew(self._patience.limit_ns + self._model_wait_ns, now_ns)
+        if self.state in (State.PREPARING, State.RUNNING) and dataset is not None:
+            tells += [Tell(to, message) for to, message in muster.configure(dataset)]
+        if self.state is State.PREPARING and muster.is_barrier_open(now_ns):
+            tells += self._begin(now_ns)
+        return tells
+
+    def _begin(self, now_ns: int) -> list[Tell]:
         self.state = State.RUNNING
+        self._muster.forget_lost()
+        self._began_with = len(self._roster.ids(ServiceType.WORKER, at_least=Standing.READY))
+        if self._began_with < self._planned_count:
+            self.notices.append(
+                f"the load began with {self._began_with} of {self._planned_count} workers; "
+                f"not there yet: {self._roster.missing(Standing.READY)}"
+            )
         return self._start_next_phase(now_ns)
+
+    def _lose_patience(self, now_ns: int) -> list[Tell]:
+        missing = self._muster.missing(self._step)
+        if not missing:
+            return []  # The dataset is being compiled, for as long as that takes; heartbeats tell that it goes on.
+        if self._patience.is_over(now_ns):
+            seconds = self._patience.limit_ns // NS_PER_S
+            return self._fail(ExitCode.INFRASTRUCTURE, f"not ready after {seconds} s: {missing}")
+        if missing == self._muster.prober:
+            return []  # It says itself what it waits for.
+        text = self._patience.word(f"still waiting for {missing}", now_ns)
+        return [Tell(self._operator, Notice(text))] if text else []
+
+    @property
+    def _step(self) -> Standing:
+        """How far services must have come for the start to go on."""
+        return Standing.REGISTERED if self.state is State.GATHERING else Standing.READY
 
     def _start_next_phase(self, now_ns: int) -> list[Tell]:
         self._current += 1
         phase = self._phases[self._current]
         start_ns = now_ns + START_LEAD_NS
         start = StartPhase(phase.phase, start_ns, phase.stop_ns(start_ns), phase.cut_ns(start_ns))
-        told = self._ids(ServiceType.TIMING_MANAGER, ServiceType.RECORDS_MANAGER)
+        told = self._roster.ids(ServiceType.TIMING_MANAGER, ServiceType.RECORDS_MANAGER)
         return [Tell(service_id, start) for service_id in told]
 
     # End
@@ -233,7 +274,7 @@ class RunLifecycle:
 
     def _flush(self) -> list[Tell]:
         self.state = State.FLUSHING
-        workers = self._ids(ServiceType.WORKER)
+        workers = self._roster.ids(ServiceType.WORKER, at_least=Standing.CONFIGURED)
         self._awaited = set(workers)
         if not workers:
             return self._process_when_flushed()
@@ -243,18 +284,13 @@ class RunLifecycle:
         if self.state is not State.FLUSHING or self._awaited:
             return []
         self.state = State.PROCESSING
-        processors = self._ids(ServiceType.RECORD_PROCESSOR)
+        processors = self._roster.ids(ServiceType.RECORD_PROCESSOR, at_least=Standing.CONFIGURED)
         self._awaited = set(processors)
         if not processors:
             return self._export_when_processed()
-        indices = {worker.service_id: index for index, worker in enumerate(self._layout.services(ServiceType.WORKER))}
+        counts = {self._roster.index(worker): counts for worker, counts in self._slice_counts.items()}
         return [
-            Tell(
-                processor,
-                FinishRecords(
-                    {indices[worker]: counts.get(processor, 0) for worker, counts in self._slice_counts.items()}
-                ),
-            )
+            Tell(processor, FinishRecords({index: cut.get(processor, 0) for index, cut in counts.items()}))
             for processor in processors
         ]
 
@@ -278,6 +314,10 @@ class RunLifecycle:
             outcome=self._outcome,
             reason=self._reason,
             lost_services=self._lost,
+            workers=self._muster.workers_by_index(),
+            record_processors=self._muster.told(ServiceType.RECORD_PROCESSOR),
+            began_with=self._began_with,
+            late_workers=self._late,
             worker_observations=self._observations,
             lost_slice_count=self._lost_slices,
             tokenizer=self._dataset.tokenizer_name if self._dataset else "",
@@ -294,9 +334,11 @@ class RunLifecycle:
         return self._over(code, reason, exported.artifact_dir, exported.summary_path)
 
     def _over(self, code: ExitCode, reason: str, artifact_dir: str = "", summary_path: str = "") -> list[Tell]:
+        # Who never came is told, too, if it may still come; after the load it is not waited for.
+        told = Standing.EXPECTED if self.state in (State.GATHERING, State.PREPARING) else Standing.REGISTERED
         self.state = State.OVER
         finished = RunFinished(int(code), self._outcome, reason, artifact_dir, summary_path)
-        others = [name for name in self._alive if name != ServiceType.SYSTEM_CONTROLLER]
+        others = [name for name in self._roster.ids(at_least=told) if name != ServiceType.SYSTEM_CONTROLLER]
         return [Tell(self._operator, finished), *(Tell(name, Exit()) for name in others)]
 
     # Trouble
@@ -325,42 +367,55 @@ class RunLifecycle:
         return [Tell(ServiceType.TIMING_MANAGER, StopPhase(now_ns, reason))]
 
     def _give_up_when_hopeless(self, progress: Progress, now_ns: int) -> list[Tell]:
-        if self._outcome != "completed" or progress.completed_count or progress.failed_count < HOPELESS_FAILURES:
-            return []
-        if not all(kind in HOPELESS_KINDS or kind in HOPELESS_STATUSES for kind in progress.errors):
+        if self._outcome != "completed" or not is_hopeless(progress):
             return []
         return self._abort(f"given up after {progress.failed_count} failures that time does not mend", now_ns)
 
     def _lose_host(self, lost: HostLost, now_ns: int) -> list[Tell]:
-        seats = [seat for host in self._layout.hosts if host.host_id == lost.host_id for seat in host.services]
+        """Of a host that was started again the id has the incarnation's number, as its services' ids have."""
+        host_id, incarnation = seat_of(lost.host_id)
+        seats = self._layout.host(host_id).incarnation(incarnation).services
         return [tell for seat in seats for tell in self._lose(ServiceLost(seat.service_id, lost.reason), now_ns)]
 
     def _lose(self, lost: ServiceLost, now_ns: int) -> list[Tell]:
-        kind = self._alive.pop(lost.service_id, None)
-        if kind is None or self.state is State.OVER:  # over by the loss of another service of the same host
-            return []
-        self._awaited.discard(lost.service_id)
-        self._lost.append(lost)
-        self.notices.append(f"{lost.service_id} was lost: {lost.reason}")
+        roster, service_id = self._roster, lost.service_id
+        if self.state is State.OVER or not roster.standing(service_id):  # unknown, or known to be lost
+            return []  # Over: by the loss of another service of the same host.
+        kind = roster.kind(service_id)
+        roster.move(service_id, Standing.LOST)
+        self._awaited.discard(service_id)
+        text = f"{service_id} was lost: {lost.reason}"
         if kind in SINGLETONS:
-            return self._fail(ExitCode.BENCHMARK_FAILED, f"{lost.service_id} was lost: {lost.reason}")
+            return self._fail(ExitCode.BENCHMARK_FAILED, text)
         if self.state in (State.GATHERING, State.PREPARING):
-            return self._fail(ExitCode.INFRASTRUCTURE, f"{lost.service_id} was lost while starting: {lost.reason}")
-        tells = [
-            Tell(service_id, lost)
-            for service_id in self._ids(
-                ServiceType.TIMING_MANAGER,
-                ServiceType.RECORDS_MANAGER,
-                ServiceType.RECORD_PROCESSOR,
-                ServiceType.WORKER,
-            )
-        ]
-        # Should it only have been silent: it has no part in the run any more.
-        tells.append(Tell(lost.service_id, Exit()))
-        if not self._ids(kind):
+            return self._lose_while_starting(lost, kind, now_ns)
+        self.notices.append(text)
+        if service_id not in self._muster.told(kind):
+            return [Tell(service_id, Exit())]
+        self._lost.append(lost)
+        tells = self._tell_of_loss(lost)
+        if not roster.ids(kind):
             tells += self._abort(f"the last {kind.value} was lost: {lost.reason}", now_ns)
+        elif kind is ServiceType.RECORD_PROCESSOR:
+            self._say_who_is_stranded()
         return tells + self._process_when_flushed() + self._export_when_processed()
 
-    def _ids(self, *types: ServiceType) -> list[str]:
-        """The services of these types that are alive, in the layout's order, the types in the order given."""
-        return [service_id for kind in types for service_id, alive in self._alive.items() if alive is kind]
+    def _lose_while_starting(self, lost: ServiceLost, kind: ServiceType, now_ns: int) -> list[Tell]:
+        """Nothing is lost with it yet. The start goes on if a replacement may come, or enough workers remain."""
+        text = f"{lost.service_id} was lost while starting: {lost.reason}"
+        spared = kind is ServiceType.WORKER and self._muster.can_be_enough()
+        if not spared and not self._layout.replaces_workers:
+            return self._fail(ExitCode.INFRASTRUCTURE, text)
+        return [Tell(self._operator, Notice(text)), *self._tell_of_loss(lost), *self._go_on(now_ns)]
+
+    def _tell_of_loss(self, lost: ServiceLost) -> list[Tell]:
+        told = self._roster.ids(*TOLD_KINDS, at_least=Standing.CONFIGURED)
+        # Should it only have been silent: it has no part in the run any more.
+        return [*(Tell(service_id, lost) for service_id in told), Tell(lost.service_id, Exit())]
+
+    def _say_who_is_stranded(self) -> None:
+        """A worker goes on without a record processor: its requests stay in the ledger, their records are lost."""
+        for worker in self._roster.ids(ServiceType.WORKER, at_least=Standing.CONFIGURED):
+            text = f"{worker} reaches no record processor any more: the records of its requests are lost from here on"
+            if text not in self.notices and not self._roster.processors_of(worker):
+                self.notices.append(text)

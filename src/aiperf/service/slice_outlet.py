@@ -5,8 +5,9 @@ in a slice (`aiperf.record.slices`).
 
 The wire refuses when the record processor is too far behind. The slice then goes to a spill file, and so do all after
 it until the file has been sent: order is kept and the worker neither waits nor grows. A record processor that is lost
-takes what it had with it; the next slices go to another one. Streams that were under way arrive there without a head,
-by which it knows them as orphans.
+takes what it had with it; the next slices go to another one in reach. Streams that were under way arrive there without
+a head, by which it knows them as orphans. Without any in reach slices are dropped: the ledger of credits knows how many
+requests ended, and so how many records are lost.
 """
 
 import asyncio
@@ -75,9 +76,9 @@ class SpillFile:
 class SliceOutlet:
     """Takes what the client sees (`on_head`, `on_read`, `on_end`) and lets it leave in slices."""
 
-    def __init__(self, worker_index: int, name: str, connect: Callable[[str], Port], data_dir: Path) -> None:
-        self._writer = SliceWriter(worker_index, self.flush)
-        self._worker_index = worker_index
+    def __init__(self, name: str, connect: Callable[[str], Port], data_dir: Path) -> None:
+        self._writer = SliceWriter(on_full=self.flush)
+        self._worker_index = 0
         self._connect = connect
         self._processors: list[str] = []
         self._processor = ""
@@ -93,8 +94,10 @@ class SliceOutlet:
         """How much went over the disk because the record processor did not keep up."""
         return self._spill.total_bytes
 
-    def configure(self, processors: Sequence[str]) -> None:
-        """Names the record processors; each worker has its own, as evenly as the numbers allow."""
+    def configure(self, worker_index: int, processors: Sequence[str]) -> None:
+        """Names the record processors in reach; each worker has its own, as evenly as the numbers allow."""
+        self._worker_index = worker_index
+        self._writer.belong_to(worker_index)
         self._processors = list(processors)
         self._turn_to_a_processor()
 
@@ -105,6 +108,14 @@ class SliceOutlet:
         if processor == self._processor:
             self._earlier_counts[processor] = self._writer.sequence
             self._spill.clear()
+            self._writer.restart()
+            self._turn_to_a_processor()
+
+    def gain(self, processor: str) -> None:
+        """That record processor has come. Turns to it if there was none."""
+        if processor not in self._processors:
+            self._processors.append(processor)
+        if not self._processor:
             self._writer.restart()
             self._turn_to_a_processor()
 

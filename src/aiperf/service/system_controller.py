@@ -9,9 +9,10 @@ import logging
 import msgspec
 
 from aiperf.clock import Clock
+from aiperf.service.membership import TOLD_TO_LEAVE, run_together
 from aiperf.service.run_lifecycle import RunLifecycle, State, Tell
 from aiperf.wire.bus import CONTROLLER, OPERATOR, Hub
-from aiperf.wire.messages import Exit, Heartbeat, Progress, RunFinished
+from aiperf.wire.messages import Exit, Heartbeat, Progress, RunFinished, ServiceLost
 
 log = logging.getLogger(__name__)
 
@@ -36,21 +37,25 @@ class SystemController:
         self._untold: list[Tell] = []
 
     async def run(self) -> None:
-        ticking = asyncio.create_task(self._tick())
-        try:
-            while self._lifecycle.state is not State.OVER:
-                sender, message = await self._hub.receive()
-                before = self._lifecycle.state
-                self._perform(self._lifecycle.handle(message, self._clock.now_ns()))
-                if isinstance(message, Progress):
-                    self._progress = message
-                    self._tell_progress()
-                if self._lifecycle.state is not before:
-                    log.info("%s after %s from %s", self._lifecycle.state.name, type(message).__name__, sender)
-                    self._tell_progress()
-            await self._tell_latecomers()
-        finally:
-            ticking.cancel()
+        await run_together(self._listen(), self._tick())  # both end with the run
+        await self._tell_latecomers()
+
+    async def leave(self) -> None:
+        """The controller cannot be replaced: everybody is told that the run is over, and why."""
+        lost = ServiceLost(CONTROLLER, TOLD_TO_LEAVE)
+        self._perform(self._lifecycle.handle(lost, self._clock.now_ns()))
+
+    async def _listen(self) -> None:
+        while self._lifecycle.state is not State.OVER:
+            sender, message = await self._hub.receive()
+            before = self._lifecycle.state
+            self._perform(self._lifecycle.handle(message, self._clock.now_ns()))
+            if isinstance(message, Progress):
+                self._progress = message
+                self._tell_progress()
+            if self._lifecycle.state is not before:
+                log.info("%s after %s from %s", self._lifecycle.state.name, type(message).__name__, sender)
+                self._tell_progress()
 
     async def _tell_latecomers(self) -> None:
         """A run that ends early has members who connect later. They too shall know that it is over."""

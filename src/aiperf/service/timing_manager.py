@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 import dataclasses
 import logging
+from collections import Counter
 from collections.abc import Mapping
 
 import msgspec
@@ -38,6 +39,7 @@ from aiperf.wire.messages import (
     StartPhase,
     StopPhase,
     WorkerJoined,
+    WorkerWelcomed,
     decode,
     encode,
 )
@@ -63,11 +65,11 @@ class TimingManager:
         self._clock = clock
         self._records_manager = records_manager
         self._slots_max: dict[str, int] = {}
-        self._expected: set[str] | None = None
-        self._ready = False
         self._scheduler: Scheduler | None = None
         self._start = StartPhase(0, 0, -1, -1)
-        self._sequence = 0
+        self._batches_sent: Counter[str] = Counter()
+        """By worker, as are the returns that came: these numbers are the next to be sent, and to be expected."""
+        self._returns_came: Counter[str] = Counter()
         self._rescheduled = asyncio.Event()
 
     async def run(self) -> None:
@@ -79,8 +81,7 @@ class TimingManager:
             now_ns = self._clock.now_ns()
             match message:
                 case Configure():
-                    self._expected = set(message.workers)
-                    self._ready_when_joined()
+                    self._seat.send(ServiceReady(self._seat.name))
                 case StartPhase():
                     self._start_phase(message)
                 case StopPhase() if self._scheduler is not None:
@@ -101,29 +102,46 @@ class TimingManager:
             match message:
                 case WorkerJoined():
                     self._slots_max[worker] = message.slots_max
-                    self._ready_when_joined()
+                    # It may have been started again before the load: then it counts from zero again.
+                    self._batches_sent[worker] = self._returns_came[worker] = 0
+                    self._send(worker, WorkerWelcomed())
                     if self._scheduler is not None:
                         now_ns = self._clock.now_ns()
                         self._perform(self._scheduler.worker_joined(worker, message.slots_max, now_ns))
-                case CreditReturns() if self._scheduler is not None and message.phase == self._start.phase:
-                    returned = CreditReturn(
-                        completed=message.completed,
-                        failed=message.failed,
-                        cancelled=message.cancelled,
-                        censored=message.censored,
-                        unused=message.unused,
-                        queued=message.queued,
-                        overdue=message.overdue,
-                        in_flight=message.in_flight,
-                        idle_slots=message.idle_slots,
-                        drained=message.drained,
-                    )
-                    self._perform(self._scheduler.returned(worker, returned, self._clock.now_ns()))
+                case CreditReturns():
+                    self._take_return(worker, message)
 
-    def _ready_when_joined(self) -> None:
-        if not self._ready and self._expected is not None and self._expected <= self._slots_max.keys():
-            self._ready = True
-            self._seat.send(ServiceReady(self._seat.name))
+    def _take_return(self, worker: str, message: CreditReturns) -> None:
+        if worker not in self._slots_max:
+            return  # It is lost, and so is what it held.
+        due = self._returns_came[worker]
+        if message.sequence != due:
+            # What the missing ones said is unknown, so its account cannot be closed; that of a lost worker can.
+            self._lose(worker, f"its credit returns did not arrive: number {message.sequence} came where {due} was due")
+            return
+        self._returns_came[worker] += 1
+        if self._scheduler is None or message.phase != self._start.phase:
+            return
+        returned = CreditReturn(
+            completed=message.completed,
+            failed=message.failed,
+            cancelled=message.cancelled,
+            censored=message.censored,
+            unused=message.unused,
+            queued=message.queued,
+            overdue=message.overdue,
+            in_flight=message.in_flight,
+            idle_slots=message.idle_slots,
+            drained=message.drained,
+        )
+        self._perform(self._scheduler.returned(worker, returned, self._clock.now_ns()))
+
+    def _lose(self, worker: str, reason: str) -> None:
+        """Counts the worker out at once; the controller tells the others, and tells it to leave."""
+        del self._slots_max[worker]
+        self._seat.send(ServiceLost(worker, reason))
+        if self._scheduler is not None:
+            self._perform(self._scheduler.worker_lost(worker, self._clock.now_ns()))
 
     def _start_phase(self, start: StartPhase) -> None:
         self._start = start
@@ -191,8 +209,9 @@ class TimingManager:
 
     def _issue(self, action: actions.IssueCredits) -> None:
         due = b"" if action.due_ns is None else action.due_ns.tobytes()
-        self._send(action.worker, CreditBatch(self._start.phase, self._sequence, action.indices.tobytes(), due))
-        self._sequence += 1
+        sequence = self._batches_sent[action.worker]
+        self._batches_sent[action.worker] += 1
+        self._send(action.worker, CreditBatch(self._start.phase, sequence, action.indices.tobytes(), due))
 
     def _finish(self, action: actions.FinishPhase) -> None:
         self._seat.send(self._status(), to=self._records_manager)

@@ -30,7 +30,7 @@ from aiperf.record.token_counts import TokenPolicy
 from aiperf.schedule.phases import phases
 from aiperf.service.dataset_manager import DatasetManager
 from aiperf.service.layout import Host, Layout, ServiceSeat, ServiceType
-from aiperf.service.membership import keep_in_touch, register
+from aiperf.service.membership import keep_in_touch, register, run_until_told_to_leave, say_farewell
 from aiperf.service.model_probe import ModelProbe
 from aiperf.service.model_wait import MODELS_PATH, Topic
 from aiperf.service.record_processor import RecordProcessor
@@ -72,9 +72,12 @@ class Surroundings:
     """Runs what takes long beside the event loop."""
     supply: Supply = field(default_factory=SameDisk)
     """Brings what lies on other hosts' disks."""
+    told_to_leave: asyncio.Event = field(default_factory=asyncio.Event)
+    """The host has to leave before its time: every service says so, and hands over what it can."""
+    services_left: asyncio.Event = field(default_factory=asyncio.Event)
 
     def bind(self, channel: str, pattern: Pattern) -> Port:
-        return self.wire.bind(pattern, *self.layout.addresses[channel])
+        return self.wire.bind(pattern, *self.layout.bind_addresses(channel))
 
     def connect(self, channel: str, pattern: Pattern, name: str) -> Port:
         return self.wire.connect(pattern, self.layout.address(channel, self.host.host_id), name)
@@ -87,15 +90,18 @@ async def run_service(service: ServiceSeat, around: Surroundings) -> None:
     controller itself is raised.
     """
     if service.service_type is ServiceType.SYSTEM_CONTROLLER:
-        await _system_controller(around).run()
+        controller = _system_controller(around)
+        await run_until_told_to_leave(controller.run(), controller.leave, around.told_to_leave)
         return
     seat = Seat(around.connect("control", Pattern.DIALOGUE, service.service_id), service.service_id)
     beating: asyncio.Task[None] | None = None
     try:
-        running, health = _MAKERS[service.service_type](service, seat, around)
+        made = _MAKERS[service.service_type](service, seat, around)
         register(seat)
-        beating = asyncio.create_task(keep_in_touch(seat, around.clock, health))
-        await running
+        beating = asyncio.create_task(keep_in_touch(seat, around.clock, made.health))
+        await run_until_told_to_leave(
+            made.running, lambda: made.leave(lambda: say_farewell(seat)), around.told_to_leave
+        )
     except AIPerfError as error:
         log.error("%s: %s", service.service_id, error)
         seat.send(ServiceFailed(service.service_id, str(error), int(error.exit_code)))
@@ -111,7 +117,18 @@ async def run_service(service: ServiceSeat, around: Surroundings) -> None:
             beating.cancel()
 
 
-Made = tuple[Coroutine[Any, Any, None], Callable[[], dict[str, float]]]
+async def _leave_at_once(say_farewell: Callable[[], None]) -> None:
+    say_farewell()
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """A service ready to run."""
+
+    running: Coroutine[Any, Any, None]
+    health: Callable[[], dict[str, float]] = dict
+    leave: Callable[[Callable[[], None]], Awaitable[None]] = _leave_at_once
+    """What it does when its host has to leave before its time; it calls its argument to tell the controller."""
 
 
 def _system_controller(around: Surroundings) -> SystemController:
@@ -124,6 +141,7 @@ def _system_controller(around: Surroundings) -> SystemController:
             schedule,
             operator=OPERATOR,
             started_ns=clock.now_ns(),
+            min_workers=around.plan.kubernetes.min_workers,
             model_wait_ns=ns_from_s(around.plan.endpoint.wait_for_model_timeout_s),
         ),
         clock=clock,
@@ -131,7 +149,7 @@ def _system_controller(around: Surroundings) -> SystemController:
 
 
 def _worker_manager(_: ServiceSeat, seat: Seat, around: Surroundings) -> Made:
-    return WorkerManager(seat=seat, clock=around.clock).run(), dict
+    return Made(WorkerManager(seat=seat, clock=around.clock).run())
 
 
 def _dataset_manager(_: ServiceSeat, seat: Seat, around: Surroundings) -> Made:
@@ -143,7 +161,7 @@ def _dataset_manager(_: ServiceSeat, seat: Seat, around: Surroundings) -> Made:
         supply=around.supply,
         in_thread=around.in_thread,
     )
-    return manager.run(), dict
+    return Made(manager.run())
 
 
 def _timing_manager(_: ServiceSeat, seat: Seat, around: Surroundings) -> Made:
@@ -154,7 +172,7 @@ def _timing_manager(_: ServiceSeat, seat: Seat, around: Surroundings) -> Made:
         clock=around.clock,
         records_manager=ServiceType.RECORDS_MANAGER,
     )
-    return manager.run(), dict
+    return Made(manager.run())
 
 
 def _records_manager(_: ServiceSeat, seat: Seat, around: Surroundings) -> Made:
@@ -167,7 +185,7 @@ def _records_manager(_: ServiceSeat, seat: Seat, around: Surroundings) -> Made:
         in_thread=around.in_thread,
         supply=around.supply,
     )
-    return manager.run(), dict
+    return Made(manager.run())
 
 
 def _record_processor(service: ServiceSeat, seat: Seat, around: Surroundings) -> Made:
@@ -194,7 +212,7 @@ def _record_processor(service: ServiceSeat, seat: Seat, around: Surroundings) ->
         make_pipeline=make_pipeline,
         supply=around.supply,
     )
-    return processor.run(), dict
+    return Made(processor.run(), leave=processor.leave)
 
 
 class LazyTokenCounter:
@@ -237,13 +255,11 @@ def _worker(service: ServiceSeat, seat: Seat, around: Surroundings) -> Made:
         assert isinstance(around.clock, RunClock)
         return DueTimer(asyncio.get_running_loop(), around.clock, callback)
 
-    index = [other.service_id for other in layout.services(ServiceType.WORKER)].index(service.service_id)
-    probe = None
-    if index == 0 and endpoint.wait_for_model_timeout_s:
-        probe = _model_probe(seat, around, around.make_client or make_client)
+    async def wait_for_model(body: bytes) -> None:
+        await _model_probe(seat, around, around.make_client or make_client).until_model_answers(body)
+
     worker = Worker(
         seat=seat,
-        index=index,
         run_id=layout.run_id,
         seed=layout.random_seed,
         sampling=plan.input.sampling or "sequential",
@@ -258,9 +274,9 @@ def _worker(service: ServiceSeat, seat: Seat, around: Surroundings) -> Made:
         make_timer=around.make_timer or make_timer,
         data_dir=Path(layout.data_dir),
         supply=around.supply,
-        wait_for_model=probe.until_model_answers if probe else None,
+        wait_for_model=wait_for_model,
     )
-    return worker.run(), worker.health
+    return Made(worker.run(), worker.health, worker.leave)
 
 
 def _targets(plan: Plan) -> list[Target]:

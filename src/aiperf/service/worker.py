@@ -8,10 +8,12 @@ dispatched in the same callback; slices and credit returns leave on timers of th
 """
 
 import asyncio
+import contextlib
 import logging
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
@@ -37,11 +39,13 @@ from aiperf.wire.messages import (
     Exit,
     FlushRecords,
     PreparePhase,
+    RecordProcessorAdded,
     RecordsFlushed,
     ServiceLost,
     ServiceReady,
     SetSlots,
     WorkerJoined,
+    WorkerWelcomed,
     decode,
     encode,
 )
@@ -57,6 +61,9 @@ LOOP_TIMER_GRAIN_S = 0.001
 
 RETURN_INTERVAL_S = 0.1
 """How often credits are returned at the least."""
+
+LEAVE_LIMIT_S = 0.75
+"""Told to leave before its time: so long requests in flight may take to end, and slices to be handed over."""
 
 DISPATCHES_PER_TURN = 128
 """After so many dispatches the event loop gets its turn: a burst must not delay the reading of stamps."""
@@ -96,15 +103,14 @@ class _Phase:
 class Worker:
     """One worker. `run()` returns when it is told to exit.
 
-    `make_client` gets the sink; `make_timer` the callback. `wait_for_model` gets the body of a request; the worker is
-    not ready before it returns.
+    `make_client` gets the sink; `make_timer` the callback. `wait_for_model` gets the body of a request; the worker that
+    is told to wait is not ready before it returns.
     """
 
     def __init__(
         self,
         *,
         seat: Seat,
-        index: int,
         run_id: str,
         seed: int,
         sampling: Strategy,
@@ -117,7 +123,7 @@ class Worker:
         make_timer: Callable[[Callable[[], None]], Timer],
         data_dir: Path,
         supply: Supply,
-        wait_for_model: Callable[[bytes], Awaitable[None]] | None = None,
+        wait_for_model: Callable[[bytes], Awaitable[None]],
     ) -> None:
         self._seat = seat
         self._run_id = run_id
@@ -128,12 +134,15 @@ class Worker:
         self._clock = clock
         self._slots_max = slots_max
         self._dispatcher = Dispatcher(slots_max)
-        self._outlet = SliceOutlet(index, seat.name, connect_records, data_dir)
+        self._outlet = SliceOutlet(seat.name, connect_records, data_dir)
         self._client = make_client(self)
         self._timer = make_timer(self._pump)
         self._supply = supply
         self._wait_for_model = wait_for_model
         self._configured: asyncio.Future[Configure] = asyncio.get_running_loop().create_future()
+        self._welcomed = asyncio.Event()
+        self._batch_sequence = 0
+        self._is_leaving = False
         self._handle = 0
         self._freed_ns: deque[int] = deque()
         self._phase: _Phase | None = None
@@ -166,10 +175,12 @@ class Worker:
             _, message = await self._seat.receive()
             match message:
                 case Configure() if not self._configured.done():
-                    self._outlet.configure(message.record_processors)
+                    self._outlet.configure(message.workers.index(self._seat.name), message.record_processors)
                     self._configured.set_result(message)
                 case ServiceLost():
                     self._outlet.lose(message.service_id)
+                case RecordProcessorAdded():
+                    self._outlet.gain(message.service_id)
                 case FlushRecords():
                     await self._hand_over_everything()
                 case Exit():
@@ -183,10 +194,27 @@ class Worker:
         self._store = Store.open(path)
         self._sampler = Sampler(self._sampling, len(self._store), self._seed)
         self._credits.send([encode(WorkerJoined(self._slots_max))])
-        if self._wait_for_model is not None:
+        await self._welcomed.wait()
+        if configure.waits_for_model:
             await self._wait_for_model(self._store.body(0))
         self._seat.send(ServiceReady(self._seat.name))
         await self._flush_slices()
+
+    async def leave(self, say_farewell: Callable[[], object]) -> None:
+        """Dispatches no more and hands over what ends within a moment. What is in flight or in hand then is lost.
+
+        The farewell comes last: from then on nothing of this worker is believed.
+        """
+        self._is_leaving = True
+        tries = round(LEAVE_LIMIT_S / FLUSH_INTERVAL_S)
+        while self._phase is not None and self._dispatcher.in_flight and tries:
+            tries -= 1
+            await asyncio.sleep(FLUSH_INTERVAL_S)
+        self._return_credits()
+        if self._configured.done():
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._hand_over_everything(), LEAVE_LIMIT_S)
+        say_farewell()
 
     async def _hand_over_everything(self) -> None:
         await self._outlet.drain(self._clock.now_ns)
@@ -202,6 +230,9 @@ class Worker:
             _, (payload,) = await self._credits.receive()
             message = decode(payload)
             match message:
+                case WorkerWelcomed():
+                    self._welcomed.set()
+                    continue
                 case PreparePhase():
                     self._phase = _Phase(message.phase, message.cut_ns, self._run_id)
                     self._freed_ns.clear()
@@ -210,7 +241,12 @@ class Worker:
                     if message.stop_ns >= 0:
                         self._call_at(message.stop_ns, self._stop_dispatching, self._phase)
                     self._return_credits()  # The first of the regular returns.
+                case CreditBatch() if message.sequence != self._batch_sequence:
+                    reason = f"credits did not reach it: batch {message.sequence} came, not {self._batch_sequence}"
+                    await self.leave(partial(self._seat.send, ServiceLost(self._seat.name, reason)))
+                    return
                 case CreditBatch() if self._phase is not None:
+                    self._batch_sequence += 1
                     self._dispatcher.add(message.indices, message.due_ns)
                     self._phase.closed_loop = not message.due_ns
                     # In closed loop ask for more when half of the hand is gone: a round trip later the rest is not yet.
@@ -287,6 +323,8 @@ class Worker:
     def _pump(self) -> None:
         """Dispatches what may go now, and arms the timer for what is due next."""
         self._pump_again = False
+        if self._is_leaving:
+            return
         dispatcher = self._dispatcher
         now_ns = self._clock.now_ns
         for _ in range(DISPATCHES_PER_TURN):

@@ -47,7 +47,7 @@ class ServiceFailed(Message):
 
 
 class Heartbeat(Message):
-    """To the worker manager, every HEARTBEAT_INTERVAL_NS."""
+    """To the worker manager, every HEARTBEAT_INTERVAL_NS; its own goes to the controller."""
 
     service_id: str
     sent_ns: int
@@ -89,10 +89,26 @@ class Configure(Message):
 
     dataset_path: str
     workers: list[str]
-    """Service ids; the position is the worker's index in records."""
+    """Service ids; the position is the worker's index in records. `WorkerAdded` appends to it."""
     record_processors: list[str]
+    """To a worker: those it can reach."""
     tokenizer_source: str
     """Opens the tokenizer in use again, without the network."""
+    waits_for_model: bool = False
+    """To a worker: it is the one that is not ready before the model answers."""
+
+
+class WorkerAdded(Message):
+    """To record processors: a worker that the layout does not know has its index in records."""
+
+    service_id: str
+    index: int
+
+
+class RecordProcessorAdded(Message):
+    """To workers: a record processor that they can reach has come, or come back."""
+
+    service_id: str
 
 
 class StartPhase(Message):
@@ -167,6 +183,14 @@ class ExportResults(Message):
     """`completed`, `interrupted` or `aborted`."""
     reason: str
     lost_services: list[ServiceLost]
+    workers: dict[int, str] = {}
+    """Those that had a part in the run, by their index in records."""
+    record_processors: list[str] = []
+    """Those that had a part in the run."""
+    began_with: int = 0
+    """Workers that were ready when the load began."""
+    late_workers: list[str] = []
+    """Those that joined afterwards, in that order."""
     worker_observations: dict[str, dict[str, float]] = {}
     lost_slice_count: int = 0
     tokenizer: str = ""
@@ -260,6 +284,10 @@ class WorkerJoined(Message):
     slots_max: int
 
 
+class WorkerWelcomed(Message):
+    """To a worker: the timing manager knows it. The way of credits is open in both directions."""
+
+
 class PreparePhase(Message):
     """Ahead of the first credits of a phase."""
 
@@ -276,6 +304,7 @@ class CreditBatch(Message):
 
     phase: int
     sequence: int
+    """0, 1, 2, … per worker, over all phases: a gap is a stated loss."""
     indices: bytes
     """int64 credit indices."""
     due_ns: bytes
@@ -307,6 +336,7 @@ class CreditReturns(Message):
 
     phase: int
     sequence: int
+    """0, 1, 2, … per worker, over all phases: a gap is a stated loss."""
     completed: int
     failed: int
     cancelled: int
@@ -327,7 +357,8 @@ AnyMessage = (
     Registered | ServiceReady | Notice | ServiceFailed | Heartbeat | ServiceLost | HostLost | DatasetReady | Configure
     | StartPhase | PhaseFinished | StopPhase | FlushRecords | RecordsFlushed | FinishRecords | RecordsFinished
     | ExportResults | ResultsExported | Exit | OperatorJoined | StopRun | RunFinished | Progress | LoadStatus
-    | WorkerJoined | PreparePhase | CreditBatch | SetSlots | EndCredits | CutPhase | CreditReturns
+    | WorkerAdded | RecordProcessorAdded | WorkerJoined | WorkerWelcomed | PreparePhase | CreditBatch | SetSlots
+    | EndCredits | CutPhase | CreditReturns
 )  # fmt: skip
 
 _encode = msgspec.msgpack.Encoder().encode

@@ -45,8 +45,8 @@ class Gathering:
 
     def __init__(self, tmp_path: Path, processors: list[str], index: int = 0) -> None:
         self.ports: dict[str, Port] = {}
-        self.outlet = SliceOutlet(index, "w", self._connect, tmp_path)
-        self.outlet.configure(processors)
+        self.outlet = SliceOutlet("w", self._connect, tmp_path)
+        self.outlet.configure(index, processors)
         self.handle = 0
 
     def _connect(self, processor: str) -> Port:
