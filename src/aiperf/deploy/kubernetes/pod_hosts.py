@@ -1,19 +1,28 @@
-"""Which hosts of a layout live in a pod.
+"""Which hosts of a run live in a pod.
 
 Owns: that relation. Does not own: pods' states, the layout.
 """
+
+from collections.abc import Mapping
+from typing import Any
 
 from aiperf.deploy.kubernetes.names import Component, component_of
 from aiperf.deploy.kubernetes.pod_state import PodState
 from aiperf.service.layout import Layout
 
+FAILURES_ANNOTATION = "batch.kubernetes.io/job-index-failure-count"
+DISRUPTIONS_ANNOTATION = "batch.kubernetes.io/job-index-ignored-failure-count"
+"""Of a pod of an Indexed Job: how often its index failed before, and how often without a fault of its own."""
 
-def hosts_of(state: PodState, layout: Layout) -> list[str]:
-    """The ids of the pod's hosts: in the compact topology a worker's pod has its record processor, too."""
+
+def hosts_of(pod: Mapping[str, Any], state: PodState, layout: Layout) -> list[str]:
+    """The ids of the pod's hosts, with their incarnation. A worker's pod may have its record processor, too."""
     if state.index is None:
         return [host.host_id for host in layout.hosts if component_of(host).value == state.component]
-    ids = [f"{state.component}-{state.index}"]
-    beside = f"{Component.RECORD_PROCESSOR}-{state.index}"
-    if state.component == Component.WORKER and any(host.host_id == beside and host.outstays for host in layout.hosts):
-        ids.append(beside)
-    return ids
+    annotations = pod["metadata"].get("annotations", {})
+    incarnation = sum(int(annotations.get(name) or 0) for name in (FAILURES_ANNOTATION, DISRUPTIONS_ANNOTATION))
+    hosts = [layout.host(f"{state.component}-{state.index}")]
+    if state.component == Component.WORKER:
+        beside = f"{Component.RECORD_PROCESSOR}-{state.index}"
+        hosts += [host for host in layout.hosts if host.host_id == beside and host.outstays]
+    return [f"{host.host_id}.{incarnation}" if incarnation else host.host_id for host in hosts]

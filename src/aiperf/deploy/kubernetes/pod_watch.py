@@ -8,6 +8,8 @@ import asyncio
 import contextlib
 import logging
 import os
+from collections.abc import Mapping
+from typing import Any
 
 from aiperf.deploy.kubernetes.cluster import Cluster
 from aiperf.deploy.kubernetes.names import Component, run_labels
@@ -51,11 +53,11 @@ async def _watch(layout: Layout, around: Surroundings) -> None:
             uid = str(pod["metadata"]["uid"])
             if state.ended and uid not in ended and state.component != Component.CONTROLLER:
                 ended.add(uid)
-                _tell(seat, layout, state)
+                _tell(seat, layout, pod, state)
 
 
-def _tell(seat: Seat, layout: Layout, state: PodState) -> None:
+def _tell(seat: Seat, layout: Layout, pod: Mapping[str, Any], state: PodState) -> None:
     if state.exit_code == 0:
         return  # left in order
-    for host_id in hosts_of(state, layout):
+    for host_id in hosts_of(pod, state, layout):
         seat.send(HostLost(host_id, state.ended))

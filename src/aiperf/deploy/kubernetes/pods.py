@@ -10,6 +10,7 @@ from typing import Any
 
 from aiperf.deploy.kubernetes.blueprint import Blueprint
 from aiperf.deploy.kubernetes.names import LABEL_COMPONENT, LABEL_RUN_ID, Component, component_of
+from aiperf.deploy.kubernetes.pod_hosts import DISRUPTIONS_ANNOTATION, FAILURES_ANNOTATION
 from aiperf.deploy.kubernetes.pod_plan import CLAIM_DIR, RUN_DIR, dataset_claim
 from aiperf.deploy.kubernetes.ports import API_PORT, PORT_NAMES
 from aiperf.deploy.kubernetes.run_files import endpoint_environment, run_volume
@@ -127,9 +128,16 @@ def _environment() -> list[dict[str, Any]]:
 
 
 def _incarnation() -> list[dict[str, Any]]:
-    """How often this index failed before: who replaces a lost worker is another one."""
-    path = "metadata.annotations['batch.kubernetes.io/job-index-failure-count']"
-    return [{"name": "AIPERF_INCARNATION", "valueFrom": {"fieldRef": {"fieldPath": path}}}]
+    """How often this index failed before, or was taken away: who replaces a lost worker is another one."""
+
+    def count(name: str, annotation: str) -> dict[str, Any]:
+        return {"name": name, "valueFrom": {"fieldRef": {"fieldPath": f"metadata.annotations['{annotation}']"}}}
+
+    counts = {"AIPERF_FAILURES": FAILURES_ANNOTATION, "AIPERF_DISRUPTIONS": DISRUPTIONS_ANNOTATION}
+    return [
+        *(count(name, annotation) for name, annotation in counts.items()),
+        {"name": "AIPERF_INCARNATION", "value": "+".join(f"$({name})" for name in counts)},
+    ]
 
 
 def _owned_namespace(blueprint: Blueprint, component: Component) -> list[dict[str, Any]]:

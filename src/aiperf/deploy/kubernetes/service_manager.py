@@ -111,7 +111,7 @@ class KubernetesServiceManager:
             if before is None or not before.ended:
                 self._states[uid] = state
                 if state.ended:
-                    for host_id in hosts_of(state, blueprint.layout):
+                    for host_id in hosts_of(pod, state, blueprint.layout):
                         self._ends.put_nowait(HostEnded(host_id, state.ended, state.exit_code == 0))
 
     async def _watch_startup(self) -> None:
