@@ -74,7 +74,7 @@ class Surroundings:
     """Brings what lies on other hosts' disks."""
 
     def bind(self, channel: str, pattern: Pattern) -> Port:
-        return self.wire.bind(pattern, *self.layout.addresses[channel])
+        return self.wire.bind(pattern, *self.layout.bind_addresses(channel))
 
     def connect(self, channel: str, pattern: Pattern, name: str) -> Port:
         return self.wire.connect(pattern, self.layout.address(channel, self.host.host_id), name)
