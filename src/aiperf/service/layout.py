@@ -10,6 +10,9 @@ from pathlib import Path
 
 import msgspec
 
+from aiperf.units import NS_PER_MS
+from aiperf.wire.address import as_bound
+
 
 class ServiceType(StrEnum):
     """The field's vocabulary."""
@@ -22,8 +25,6 @@ class ServiceType(StrEnum):
     WORKER = "worker"
     RECORD_PROCESSOR = "record-processor"
 
-
-LOOPBACK = "127.0.0.1"
 
 SINGLETONS = (
     ServiceType.SYSTEM_CONTROLLER,
@@ -109,6 +110,8 @@ class Layout(msgspec.Struct, frozen=True):
     apis: Apis = Apis()
     uploads: dict[str, str] = {}
     """Files that the user's machine sends, by what they are (`api.contract.Uploadable`): where they are then."""
+    start_lead_ns: int = 10 * NS_PER_MS
+    """From the barrier to the first send: time for the start message to reach every worker."""
 
     @property
     def shares_disk(self) -> bool:
@@ -139,7 +142,7 @@ class Layout(msgspec.Struct, frozen=True):
 
     def bind_addresses(self, channel: str) -> list[str]:
         """Where the channel's binder listens. A name of its own host stands for all addresses of that host."""
-        return [_as_bound(address) for address in self._addresses(channel)]
+        return [as_bound(address) for address in self._addresses(channel)]
 
     def is_near_only(self, channel: str) -> bool:
         """Whether the channel's binder is reached from hosts of its own machine only, since it listens on loopback."""
@@ -149,12 +152,6 @@ class Layout(msgspec.Struct, frozen=True):
         """An incarnation listens where the first one did."""
         kind, slash, binder = channel.partition("/")
         return self.addresses[kind + slash + seat_of(binder)[0]]
-
-
-def _as_bound(address: str) -> str:
-    scheme, _, place = address.partition("://")
-    host, _, port = place.rpartition(":")
-    return f"tcp://*:{port}" if scheme == "tcp" and host != LOOPBACK else address
 
 
 def binder_of(channel: str) -> str:

@@ -1,6 +1,11 @@
 """The wire over ZeroMQ: in-process, IPC or TCP by the address's scheme.
 
-Owns: sockets, their options and their marriage with the event loop. Does not own: what is said (`messages`).
+Owns: sockets, their options and their marriage with the event loop. Does not own: what is said (`messages`), who may
+take part (`curve`).
+
+A socket that meets others beyond this machine or pod (`address.is_exposed`) is encrypted and closed to everybody who
+has not the run's keys; without keys it is not made at all. In-process connections to it stay plain. Names are looked up
+by ZeroMQ's thread at each attempt to connect, so one that does not resolve yet is tried again (docs/decisions/0040).
 
 A ZeroMQ socket's descriptor says that something happened to the socket, not that there is a message: it stays readable
 until the socket is used or asked for its `EVENTS`, and sending uses the socket, too. So a port asks when the descriptor
@@ -10,10 +15,13 @@ is all there is to it, and it spares the two extra futures per message that a ge
 """
 
 import asyncio
+from collections.abc import Sequence
 
 import zmq
 
 from aiperf.errors import InfrastructureError
+from aiperf.wire.address import is_exposed, is_tcp
+from aiperf.wire.curve import ZAP_ADDRESS, WireKeys, judge, secure
 from aiperf.wire.ports import Frames, Pattern
 
 FUNNEL_BOUND_MESSAGES = 64
@@ -21,6 +29,24 @@ FUNNEL_BOUND_MESSAGES = 64
 
 LINGER_MS = 2_000
 """How long a closing process may take to hand over its last messages to a peer that still reads."""
+
+RECONNECT_MAX_MS = 500
+RECONNECT_MAX_TCP_MS = 1_000
+"""How far apart attempts to connect become. Over TCP each costs a name look-up, and there may be thousands of peers."""
+
+HANDSHAKE_LIMIT_MS = 10_000
+"""For a peer that connects and says nothing, or not enough."""
+
+PULSE_MS = 2_000
+PULSE_LIMIT_MS = 10_000
+"""Of dialogues over TCP: how often a peer is asked whether it is there, and after which silence the connection is given
+up and made anew. Sooner than the worker manager gives up a service (15 s): a broken connection is mended before.
+Funnels have none: a receiver that is behind reads nothing, this question neither, and is not gone at all."""
+
+KEEPALIVE_IDLE_S = 15
+KEEPALIVE_INTERVAL_S = 5
+KEEPALIVE_COUNT = 3
+"""What funnels have: the kernels ask each other, whether or not anybody reads."""
 
 _SOCKETS = {
     Pattern.DIALOGUE: (zmq.ROUTER, zmq.DEALER),
@@ -80,12 +106,16 @@ class ZmqPort:
 class ZmqWire:
     """Makes ZeroMQ ports. Must be created, used and closed inside a running event loop."""
 
-    def __init__(self) -> None:
+    def __init__(self, keys: WireKeys | None = None) -> None:
+        """`keys`: the run's; needed as soon as an address is exposed."""
         self._context = zmq.Context()
+        self._keys = keys
+        self._gate: asyncio.Task[None] | None = None
         self._ports: list[ZmqPort] = []
 
     def bind(self, pattern: Pattern, *addresses: str) -> ZmqPort:
-        socket = self._socket(_SOCKETS[pattern][0])
+        """A socket that listens on an exposed address wants keys on its other addresses, too, but for `inproc`."""
+        socket = self._socket(_SOCKETS[pattern][0], addresses, binds=True)
         if pattern is Pattern.DIALOGUE:
             socket.setsockopt(zmq.ROUTER_MANDATORY, 1)
             socket.setsockopt(zmq.ROUTER_HANDOVER, 1)
@@ -98,17 +128,23 @@ class ZmqWire:
         return self._port(socket, addressed=pattern is Pattern.DIALOGUE, receives=True)
 
     def connect(self, pattern: Pattern, address: str, name: str) -> ZmqPort:
-        socket = self._socket(_SOCKETS[pattern][1])
+        socket = self._socket(_SOCKETS[pattern][1], [address], binds=False)
         socket.setsockopt(zmq.IDENTITY, name.encode())
         socket.connect(address)
         return self._port(socket, addressed=False, receives=pattern is Pattern.DIALOGUE)
 
     def close(self) -> None:
+        if self._gate is not None:
+            self._gate.cancel()
         for port in self._ports:
             port.close()
         self._context.term()
 
-    def _socket(self, kind: int) -> "zmq.Socket[bytes]":
+    def _socket(self, kind: int, addresses: Sequence[str], *, binds: bool) -> "zmq.Socket[bytes]":
+        """Raises: InfrastructureError if an address is exposed and there are no keys."""
+        exposed = [address for address in addresses if is_exposed(address)]
+        if exposed and self._keys is None:
+            raise InfrastructureError(f"{exposed[0]} can be reached from elsewhere, and this process has no wire keys")
         socket = self._context.socket(kind)
         # Dialogues are bounded by their protocol (credits in hand, one status a period); funnels by this mark.
         bound = FUNNEL_BOUND_MESSAGES if kind in (zmq.PULL, zmq.PUSH) else 0
@@ -116,10 +152,44 @@ class ZmqWire:
         socket.setsockopt(zmq.RCVHWM, bound)
         # Peers start in any order: try again quickly, and not ever more slowly.
         socket.setsockopt(zmq.RECONNECT_IVL, 10)
-        socket.setsockopt(zmq.RECONNECT_IVL_MAX, 500)
+        socket.setsockopt(zmq.RECONNECT_IVL_MAX, RECONNECT_MAX_MS)
+        if any(is_tcp(address) for address in addresses):
+            _prepare_for_tcp(socket, kind)
+        if exposed and self._keys is not None:
+            if binds:
+                self._open_gate(self._keys)
+            secure(socket, self._keys, binds=binds)
         return socket
+
+    def _open_gate(self, keys: WireKeys) -> None:
+        """Peers are judged from now on; once is enough for all sockets."""
+        if self._gate is None:
+            socket = self._context.socket(zmq.REP)
+            socket.bind(ZAP_ADDRESS)
+            port = self._port(socket, addressed=False, receives=True)
+            self._gate = asyncio.create_task(_keep_gate(port, keys))
 
     def _port(self, socket: "zmq.Socket[bytes]", *, addressed: bool, receives: bool) -> ZmqPort:
         port = ZmqPort(socket, addressed=addressed, receives=receives)
         self._ports.append(port)
         return port
+
+
+async def _keep_gate(port: ZmqPort, keys: WireKeys) -> None:
+    while True:
+        _, question = await port.receive()
+        port.send(judge(question, keys))
+
+
+def _prepare_for_tcp(socket: "zmq.Socket[bytes]", kind: int) -> None:
+    """What matters when a peer's machine can vanish, or has addresses of the sixth version only."""
+    socket.setsockopt(zmq.IPV6, 1)
+    socket.setsockopt(zmq.RECONNECT_IVL_MAX, RECONNECT_MAX_TCP_MS)
+    socket.setsockopt(zmq.HANDSHAKE_IVL, HANDSHAKE_LIMIT_MS)
+    socket.setsockopt(zmq.TCP_KEEPALIVE, 1)
+    socket.setsockopt(zmq.TCP_KEEPALIVE_IDLE, KEEPALIVE_IDLE_S)
+    socket.setsockopt(zmq.TCP_KEEPALIVE_INTVL, KEEPALIVE_INTERVAL_S)
+    socket.setsockopt(zmq.TCP_KEEPALIVE_CNT, KEEPALIVE_COUNT)
+    if kind in (zmq.ROUTER, zmq.DEALER):
+        socket.setsockopt(zmq.HEARTBEAT_IVL, PULSE_MS)
+        socket.setsockopt(zmq.HEARTBEAT_TIMEOUT, PULSE_LIMIT_MS)

@@ -18,7 +18,8 @@ from aiperf.deploy.kubernetes.sizing import Resources
 from aiperf.deploy.layouts import POD_ARTIFACT_DIR, POD_DATA_DIR, POD_WORK_DIR
 from aiperf.plan.kubernetes_values import read_toleration
 from aiperf.plan.quantities import cpu_text, memory_text
-from aiperf.service.layout import LOOPBACK, Host, ServiceType, binder_of
+from aiperf.service.layout import Host, ServiceType, binder_of
+from aiperf.wire.address import LOOPBACK
 
 TERMINATION_GRACE_S = 20
 """From SIGTERM to the end by force: time to flush, and less than what a node that is taken away leaves."""
