@@ -21,6 +21,8 @@ class PhaseFacts(msgspec.Struct, frozen=True, kw_only=True):
     stop_ns: int = NONE
     """No dispatch at or after this instant; NONE when a count bounded the phase."""
     ledger: Ledger = msgspec.field(default_factory=Ledger)
+    unplaced_slot_s: float = 0.0
+    """Slots of the concurrency that no worker could hold, times how long."""
 
 
 class WorkerFacts(msgspec.Struct, frozen=True, kw_only=True):

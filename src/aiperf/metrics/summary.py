@@ -105,7 +105,7 @@ def summarise(partial: Partial, run: RunFacts) -> Summary:
         if columns is not None and len(columns.sent_ns)
         else None,
         has_objectives=bool(objectives_of(run.section("results").get("goodput"))),
-        worker_starts_ns=_worker_starts(partial),
+        worker_starts_ns=_worker_starts(partial, run),
     )
     results = {metric.tag: result for metric in METRICS if (result := _result(metric, partial, view)) is not None}
     phase = run.measured()
@@ -218,11 +218,15 @@ def _load(run: RunFacts, results: dict[str, MetricResult]) -> Load:
     )
 
 
-def _worker_starts(partial: Partial) -> tuple[int, ...]:
-    """First dispatches, which in closed loop follow the start at once; in open loop they are the arrivals' matter."""
+def _worker_starts(partial: Partial, run: RunFacts) -> tuple[int, ...]:
+    """First dispatches, which in closed loop follow the start at once; in open loop they are the arrivals' matter.
+
+    Of those that were there at the start.
+    """
     if partial.totals.due_count:
         return ()
-    starts = (tally.first_dispatched_ns for tally in partial.workers.by_index.values())
+    late = {worker.worker_index for worker in run.workers if worker.is_late}
+    starts = (tally.first_dispatched_ns for index, tally in partial.workers.by_index.items() if index not in late)
     return tuple(start for start in starts if start != NEVER_NS)
 
 

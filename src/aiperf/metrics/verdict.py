@@ -17,6 +17,8 @@ from aiperf.metrics.distribution import MetricResult
 from aiperf.metrics.failures import Failures
 from aiperf.metrics.rates import RunView
 from aiperf.metrics.run_facts import RunFacts
+from aiperf.record.facts import NONE
+from aiperf.units import NS_PER_S
 
 WIDTH_DEGRADED_FRACTION = 0.05
 """A percentile that may be 5 % off cannot carry the comparisons of a few percent that benchmarks are made for."""
@@ -73,6 +75,7 @@ def judge(view: RunView, metrics: Mapping[str, MetricResult], failures: Failures
         _widths(view, metrics),
         _dispatch_lag(view, metrics),
         _rearm_delay(view),
+        _unplaced_slots(view),
         _rate(view, metrics),
         _notes(view, metrics),
     )
@@ -222,6 +225,23 @@ def _rearm_delay(view: RunView) -> Iterator[Reason]:
         f"Throughput at full concurrency would be up to {share / (1 - share):.1%} higher, and latencies too."
     )
     yield Reason("rearm_delay", Severity.INVALID if share > LOAD_INVALID_FRACTION else Severity.DEGRADED, text)
+
+
+def _unplaced_slots(view: RunView) -> Iterator[Reason]:
+    phase, asked = view.run.measured(), view.run.section("load").get("concurrency")
+    if phase is None or not asked or not phase.unplaced_slot_s:
+        return
+    ends_ns = phase.stop_ns if phase.stop_ns != NONE else phase.end_ns
+    average = phase.unplaced_slot_s * NS_PER_S / max(1, ends_ns - phase.start_ns)
+    share = average / asked
+    text = (
+        f"For want of workers {average:,.1f} of {asked:,} slots ({share:.1%}) were not offered on average: "
+        f"those that there were hold no more connections. Every metric is of that lower load."
+    )
+    if share > LOAD_DEGRADED_FRACTION:
+        yield Reason("slots", Severity.INVALID if share > LOAD_INVALID_FRACTION else Severity.DEGRADED, text)
+    else:
+        yield Reason("slots", Severity.NOTE, text)
 
 
 def _rate(view: RunView, metrics: Mapping[str, MetricResult]) -> Iterator[Reason]:

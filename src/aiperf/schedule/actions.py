@@ -62,6 +62,8 @@ class FinishPhase:
     """The phase is over: every credit is accounted for. Nothing follows."""
 
     ledger: Ledger
+    unplaced_slot_ns: int = 0
+    """Slots of the concurrency that no worker could hold, times how long, until nothing was to be dispatched."""
 
 
 Action = PrepareWorker | IssueCredits | SetSlots | EndCredits | CutWorker | FinishPhase

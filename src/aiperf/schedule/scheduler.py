@@ -34,6 +34,7 @@ from aiperf.schedule.ledger import CreditReturn, Ledger
 from aiperf.schedule.lending import give_free_slots, take_idle_slots
 from aiperf.schedule.phases import Mode, PhasePlan
 from aiperf.schedule.shares import WorkerShare, even_shares, fewest_workers
+from aiperf.schedule.unplaced import UnplacedSlots
 from aiperf.units import NS_PER_MS, NS_PER_S
 
 NONE = -1
@@ -54,10 +55,11 @@ PREFETCH_S = 0.2
 class Scheduler:
     """One phase. Call `start` once, then the other events as they happen; perform the actions in order.
 
-    `lends`: whether idle slots move between workers (capped mode).
+    `lends`: whether idle slots move between workers (capped mode). `workers_planned`: in open loop, workers that come
+    late are used until there are so many; 0: as many as there were at the start.
     """
 
-    def __init__(self, plan: PhasePlan, *, lends: bool = True) -> None:
+    def __init__(self, plan: PhasePlan, *, lends: bool = True, workers_planned: int = 0) -> None:
         self._plan = plan
         self._lends = lends
         self._arrivals = (
@@ -75,7 +77,8 @@ class Scheduler:
         self._start_ns = self._stop_ns = self._cut_ns = NONE
         self._next_tick_ns = NONE
         self._next_move_ns = 0
-        self._workers_wanted = 0
+        self._workers_wanted = workers_planned
+        self._unplaced = UnplacedSlots(plan.concurrency or 0)
         self._backlog_max = max(BACKLOG_MIN, 2 * (plan.concurrency or 0), round(4 * (plan.rate_rps or 0)))
         """While so many arrivals wait for slots, no more are handed out: what nobody can send need not travel."""
         self._supply_ended = False
@@ -92,7 +95,8 @@ class Scheduler:
         self._names.update(share.worker for share in workers)
         used = self._first_shares(workers)
         self._spares = [share for share in workers if share.worker not in used]
-        self._workers_wanted = len(used)
+        self._workers_wanted = max(self._workers_wanted, len(used))
+        self._unplaced.hold(start_ns, sum(used.values()))
         actions: list[Action] = [self._prepare(share, used[share.worker]) for share in workers if share.worker in used]
         if self._arrivals is None:
             self._next_tick_ns = self._stop_ns
@@ -122,7 +126,9 @@ class Scheduler:
         if hand is None or self._finished:
             return []
         self._now_ns = now_ns
+        held = hand.slots_held
         hand.book(report, now_ns)
+        self._unplaced.hold(now_ns, hand.slots_held - held)
         self._completed += report.completed
         self._failed += report.failed
         self._cancelled += report.cancelled
@@ -142,7 +148,8 @@ class Scheduler:
         if hand is None or self._finished:
             return []
         self._lost += hand.outstanding
-        return self._use_spares() + self._move_slots(now_ns) + self._finish_if_drained(now_ns)
+        self._unplaced.hold(now_ns, -hand.slots_held)
+        return self._use_spares(now_ns) + self._move_slots(now_ns) + self._finish_if_drained(now_ns)
 
     def worker_joined(self, worker: str, slots_max: int, now_ns: int) -> list[Action]:
         """A worker came after the start. It is a spare, and used at once if a worker or slots are missing.
@@ -153,7 +160,7 @@ class Scheduler:
             return []
         self._names.add(worker)
         self._spares.append(WorkerShare(worker, slots_max))
-        return self._use_spares() + self._move_slots(now_ns)
+        return self._use_spares(now_ns) + self._move_slots(now_ns)
 
     def stop(self, cut_ns: int, now_ns: int) -> list[Action]:
         """Ends the phase early: nothing is dispatched from now on, and what is in flight is cut at `cut_ns`."""
@@ -163,7 +170,7 @@ class Scheduler:
             self._ended_early_ns = now_ns
         self._cut_ns = cut_ns
         cuts: list[Action] = [CutWorker(worker, cut_ns) for worker in self._hands]
-        return cuts + self._end_supply() + self._finish_if_drained(now_ns)
+        return cuts + self._end_supply(now_ns) + self._finish_if_drained(now_ns)
 
     # What can be seen from outside
 
@@ -223,7 +230,7 @@ class Scheduler:
         if self._arrivals is None or self._supply_ended or not self._hands:
             return []
         if self._stop_ns != NONE and now_ns >= self._stop_ns:
-            return self._end_supply()
+            return self._end_supply(now_ns)
         interval_ns = min(max(INTERVAL_PER_WORKER_NS * len(self._hands), INTERVAL_MIN_NS), INTERVAL_MAX_NS)
         base_ns = max(now_ns, self._start_ns)
         until_ns = base_ns + interval_ns + HORIZON_MIN_NS
@@ -235,7 +242,7 @@ class Scheduler:
         actions = self._deal_range(first, end, self._arrivals) if end > first else []
         self._handed = max(first, end)
         if self._handed == self._limit or (at_stop and self._handed == asked):
-            return actions + self._end_supply()
+            return actions + self._end_supply(now_ns)
         self._next_tick_ns = base_ns + interval_ns
         return actions
 
@@ -274,11 +281,12 @@ class Scheduler:
 
     def _end_supply_if_due(self, now_ns: int) -> list[Action]:
         at_stop = self._stop_ns != NONE and now_ns >= self._stop_ns
-        return self._end_supply() if at_stop or self._handed == self._limit else []
+        return self._end_supply(now_ns) if at_stop or self._handed == self._limit else []
 
-    def _end_supply(self) -> list[Action]:
+    def _end_supply(self, now_ns: int) -> list[Action]:
         if self._supply_ended:
             return []
+        self._unplaced.end(now_ns)
         self._supply_ended = True
         self._next_tick_ns = NONE
         return [EndCredits(worker) for worker in self._hands]
@@ -291,7 +299,8 @@ class Scheduler:
         if not self._hands and self._ended_early_ns == NONE:
             self._ended_early_ns = now_ns
         self._finished, self._supply_ended, self._next_tick_ns = True, True, NONE
-        return [FinishPhase(self.ledger)]
+        self._unplaced.end(now_ns)
+        return [FinishPhase(self.ledger, self._unplaced.slot_ns)]
 
     # Slots
 
@@ -311,13 +320,14 @@ class Scheduler:
         self._hands[share.worker] = Hand(share.worker, share.slots_max, slots, slots)
         return PrepareWorker(share.worker, slots, self._start_ns, self._stop_ns, self._cut_ns)
 
-    def _use_spares(self) -> list[Action]:
+    def _use_spares(self, now_ns: int) -> list[Action]:
         """Puts spares to use while there is something for them: a lost worker's place, or slots nobody holds."""
         actions: list[Action] = []
         while self._spares and not self._supply_ended and (slots := self._slots_for_spare()):
             share = self._spares.pop(0)
             slots = min(slots, share.slots_max)
             actions.append(self._prepare(share, slots))
+            self._unplaced.hold(now_ns, slots)
             if self._arrivals is None:
                 actions += self._refill(self._hands[share.worker])
         return actions
@@ -345,7 +355,9 @@ class Scheduler:
         actions: list[Action] = []
         for position, slots in moves.items():
             hand = hands[position]
+            held = hand.slots_held
             hand.order_slots(slots)
+            self._unplaced.hold(now_ns, hand.slots_held - held)
             actions.append(SetSlots(hand.worker, slots))
             if self._arrivals is None:
                 actions += self._refill(hand)

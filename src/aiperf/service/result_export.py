@@ -91,6 +91,7 @@ def _run_facts(
             start_ns=phase.start_ns,
             end_ns=phase.end_ns,
             stop_ns=phase.stop_ns,
+            unplaced_slot_s=phase.unplaced_slot_s,
             ledger=_ledger(phase, partial.totals),
         )
         for phase in order.phases

@@ -57,13 +57,21 @@ class TimingManager:
     """`run()` returns when it is told to exit."""
 
     def __init__(
-        self, *, seat: Seat, credits: Port, phases: Mapping[int, PhasePlan], clock: Clock, records_manager: str
+        self,
+        *,
+        seat: Seat,
+        credits: Port,
+        phases: Mapping[int, PhasePlan],
+        clock: Clock,
+        records_manager: str,
+        workers_planned: int,
     ) -> None:
         self._seat = seat
         self._credits = credits
         self._phases = phases
         self._clock = clock
         self._records_manager = records_manager
+        self._workers_planned = workers_planned
         self._slots_max: dict[str, int] = {}
         self._scheduler: Scheduler | None = None
         self._start = StartPhase(0, 0, -1, -1)
@@ -145,7 +153,7 @@ class TimingManager:
 
     def _start_phase(self, start: StartPhase) -> None:
         self._start = start
-        self._scheduler = Scheduler(self._phases[start.phase])
+        self._scheduler = Scheduler(self._phases[start.phase], workers_planned=self._workers_planned)
         shares = [WorkerShare(worker, slots_max) for worker, slots_max in self._slots_max.items()]
         self._perform(self._scheduler.start(shares, start.start_ns, self._clock.now_ns()))
 
@@ -219,7 +227,8 @@ class TimingManager:
         counts = dataclasses.asdict(action.ledger)
         log.info("phase %d accounted for: %s", self._start.phase, counts)
         start = self._start
-        self._seat.send(PhaseFinished(start.phase, start.start_ns, start.stop_ns, self._clock.now_ns(), counts))
+        now_ns, unplaced_s = self._clock.now_ns(), action.unplaced_slot_ns / NS_PER_S
+        self._seat.send(PhaseFinished(start.phase, start.start_ns, start.stop_ns, now_ns, counts, unplaced_s))
 
     def _send(self, worker: str, message: Message) -> None:
         if not self._credits.send([encode(message)], worker):

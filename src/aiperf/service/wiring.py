@@ -171,6 +171,7 @@ def _timing_manager(_: ServiceSeat, seat: Seat, around: Surroundings) -> Made:
         phases={phase.phase: phase for phase in phases(around.plan, around.layout.random_seed)},
         clock=around.clock,
         records_manager=ServiceType.RECORDS_MANAGER,
+        workers_planned=len(around.layout.services(ServiceType.WORKER)),
     )
     return Made(manager.run())
 

@@ -130,6 +130,8 @@ class PhaseFinished(Message):
     end_ns: int
     ledger: dict[str, int]
     """issued, completed, failed, cancelled, censored, lost, unsent; and offered."""
+    unplaced_slot_s: float = 0.0
+    """Slots of the concurrency that no worker could hold, times how long."""
 
 
 class StopPhase(Message):

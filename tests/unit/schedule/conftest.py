@@ -101,6 +101,7 @@ class Simulation:
         self.in_flight = self.queued = 0
         self.seen = Outcome(Ledger(), 0, {}, {}, {}, {}, 0, 0, 0, 0)
         self.finished = False
+        self.unplaced_slot_ns = -1
         self.stopped_ns = 1 << 62
 
     def _worker(self, name: str, slots_max: int) -> SimulatedWorker:
@@ -143,6 +144,7 @@ class Simulation:
                 case FinishPhase():
                     self.finished = True
                     self.seen.ledger, self.seen.end_ns = action.ledger, self.now_ns
+                    self.unplaced_slot_ns = action.unplaced_slot_ns
                 case IssueCredits():
                     due_ns = np.full(action.indices.size, -1) if action.due_ns is None else action.due_ns
                     for index, due in zip(action.indices.tolist(), due_ns.tolist(), strict=True):

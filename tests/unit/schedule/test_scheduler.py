@@ -258,6 +258,45 @@ def test_a_spare_takes_a_lost_workers_place(simulate, phase_plan):
     assert len(of_spare) > 100
 
 
+def test_slots_that_could_not_move_go_to_the_spare_that_joins(simulate, phase_plan):
+    simulation = simulate(phase_plan(concurrency=12, duration_ns=8 * S, grace_ns=S), {"w0": 6, "w1": 6})
+    simulation.lose("w0", START_NS + 2 * S)
+    simulation.join("w0.1", 10, START_NS + 4 * S)
+    run = simulation.run()
+    assert simulation.scheduler.slots == {"w1": 6, "w0.1": 6}
+    assert simulation.scheduler.unassigned_slots == 0
+    of_spare = [run.dispatched_ns[index] for index, owner in run.owner.items() if owner == "w0.1" and index in run.ended]
+    assert min(of_spare) >= START_NS + 4 * S
+    assert len(of_spare) > 6 * 70, "six slots of 50 ms for four seconds, less what messages take"
+
+
+@pytest.mark.parametrize("rate", [{}, {"rate_rps": 200}])
+def test_slots_nobody_could_hold_are_counted_until_they_are_placed_again(phase_plan, rate):
+    scheduler = Scheduler(phase_plan(concurrency=12, duration_ns=8 * S, grace_ns=S, **rate))
+    scheduler.start([WorkerShare("a", 6), WorkerShare("b", 6)], START_NS, START_NS - S)
+    scheduler.worker_lost("a", START_NS + 2 * S)
+    scheduler.worker_joined("a.1", 4, START_NS + 4 * S)
+    scheduler.tick(START_NS + 8 * S)
+    (finish,) = scheduler.worker_lost("b", START_NS + 9 * S) + scheduler.worker_lost("a.1", START_NS + 9 * S)
+    assert finish.unplaced_slot_ns == 6 * 2 * S + 2 * 4 * S
+
+
+def test_slots_that_are_lent_count_as_placed_on_their_way(simulate, phase_plan):
+    plan = phase_plan(rate_rps=150, concurrency=8, duration_ns=8 * S, grace_ns=S)
+    latencies = {"w0": lambda _: 100 * MS, "w1": lambda _: 20 * MS}
+    simulation = simulate(plan, named([7] * 2), latencies_ns=latencies)
+    assert simulation.run().moves > 2
+    assert simulation.unplaced_slot_ns == 0
+
+
+def test_in_open_loop_a_worker_that_comes_late_is_used_if_it_was_planned(phase_plan):
+    plan = phase_plan(rate_rps=100, duration_ns=8 * S)
+    for planned, is_used in ((0, False), (2, False), (3, True)):
+        scheduler = Scheduler(plan, workers_planned=planned)
+        scheduler.start([WorkerShare("a", 10), WorkerShare("b", 10)], START_NS, START_NS - S)
+        assert bool(scheduler.worker_joined("c", 10, START_NS)) is is_used
+
+
 def test_a_name_seen_before_is_never_used_again(phase_plan):
     scheduler = Scheduler(phase_plan(rate_rps=100, duration_ns=8 * S))
     scheduler.start([WorkerShare("a", 10), WorkerShare("b", 10)], START_NS, 0)
