@@ -26,6 +26,7 @@ from aiperf.service.layout import Host, Layout
 from aiperf.service.machine import connections_max, this_machine
 from aiperf.service.supply import SameDisk, Supply
 from aiperf.service.wiring import Surroundings, run_service
+from aiperf.wire.curve import WireKeys
 from aiperf.wire.zmq_wire import ZmqWire
 
 log = logging.getLogger(__name__)
@@ -50,6 +51,8 @@ Guest = Callable[[Surroundings, asyncio.Event], Coroutine[Any, Any, None]]
 class Equipment:
     """What a deployment gives to its hosts, beside plan and layout."""
 
+    keys: WireKeys | None = None
+    """Of the run's wire; None where nobody else can reach it."""
     supply: Supply = field(default_factory=SameDisk)
     guests: Sequence[Guest] = ()
 
@@ -120,7 +123,7 @@ def run_host(
         task = asyncio.current_task()
         assert task is not None
 
-        wire = ZmqWire()
+        wire = ZmqWire(equipment.keys)
         clock = RunClock(layout.anchor_ns or None)
         around = Surroundings(host, layout, plan, wire, clock, connections_max(this_machine()), supply=equipment.supply)
 

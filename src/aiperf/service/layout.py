@@ -11,7 +11,7 @@ from pathlib import Path
 import msgspec
 
 from aiperf.units import NS_PER_MS
-from aiperf.wire.address import as_bound
+from aiperf.wire.address import LOOPBACK, as_bound
 
 
 class ServiceType(StrEnum):

@@ -22,7 +22,7 @@ from aiperf.deploy.kubernetes.pod_plan import UPLOAD_DIR
 from aiperf.deploy.kubernetes.pod_watch import watch_pods
 from aiperf.deploy.kubernetes.pods import OWNED_NAMESPACE
 from aiperf.deploy.kubernetes.ports import API_PORT
-from aiperf.deploy.kubernetes.run_files import API_CERTIFICATE_NAME, API_PRIVATE_KEY_NAME, TOKEN_NAME
+from aiperf.deploy.kubernetes.run_files import API_CERTIFICATE_NAME, API_PRIVATE_KEY_NAME, TOKEN_NAME, WIRE_KEYS_NAME
 from aiperf.plan.dumps import public_dump
 from aiperf.plan.plan import Plan
 from aiperf.service.api_host import ApiHost
@@ -33,6 +33,7 @@ from aiperf.service.host import Equipment, Guest
 from aiperf.service.layout import Host, Layout, ServiceType
 from aiperf.service.wiring import Surroundings
 from aiperf.wire.bus import OPERATOR, Seat
+from aiperf.wire.curve import from_json
 from aiperf.wire.ports import Pattern
 
 SERVICE_ACCOUNT_TOKEN = Path("/var/run/secrets/kubernetes.io/serviceaccount/token")
@@ -84,7 +85,8 @@ def pod_equipment(host_id: str, layout: Layout, plan: Plan, run_dir: Path) -> Eq
         run=pod.elsewhere(ServiceType.SYSTEM_CONTROLLER, apis.run),
         dataset=pod.elsewhere(ServiceType.DATASET_MANAGER, apis.dataset),
     )
-    return Equipment(supply, guests)
+    keys = from_json((run_dir / WIRE_KEYS_NAME).read_bytes())
+    return Equipment(keys, supply, guests)
 
 
 async def _serve_run(pod: _Pod, around: Surroundings, services_left: asyncio.Event) -> None:

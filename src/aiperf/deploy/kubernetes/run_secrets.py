@@ -11,6 +11,7 @@ from aiperf.deploy.kubernetes.names import Component, names_of
 from aiperf.deploy.kubernetes.pod_plan import pod_plan
 from aiperf.plan.dumps import private_dump
 from aiperf.plan.plan import Plan
+from aiperf.wire.curve import make_wire_keys, to_json
 
 TOKEN_BYTES = 32
 
@@ -22,7 +23,7 @@ def make_run_secrets(run_id: str, plan: Plan) -> RunSecrets:
     certificate = make_certificate(run_id, [names.dns_name(component) for component in serving])
     return RunSecrets(
         token=secrets.token_urlsafe(TOKEN_BYTES),
-        wire_keys="{}",
+        wire_keys=to_json(make_wire_keys()).decode(),
         private_plan=private_dump(pod_plan(plan)),
         api_certificate=certificate.certificate_pem,
         api_private_key=certificate.key_pem,
