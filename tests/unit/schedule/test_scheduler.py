@@ -265,7 +265,9 @@ def test_slots_that_could_not_move_go_to_the_spare_that_joins(simulate, phase_pl
     run = simulation.run()
     assert simulation.scheduler.slots == {"w1": 6, "w0.1": 6}
     assert simulation.scheduler.unassigned_slots == 0
-    of_spare = [run.dispatched_ns[index] for index, owner in run.owner.items() if owner == "w0.1" and index in run.ended]
+    of_spare = [
+        run.dispatched_ns[index] for index, owner in run.owner.items() if owner == "w0.1" and index in run.ended
+    ]
     assert min(of_spare) >= START_NS + 4 * S
     assert len(of_spare) > 6 * 70, "six slots of 50 ms for four seconds, less what messages take"
 
