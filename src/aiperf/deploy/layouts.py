@@ -35,6 +35,8 @@ DATA_DIR = ".run"
 
 CLUSTER_STARTUP_LIMIT_S = 900
 """Images are pulled and nodes are added meanwhile."""
+START_LEAD_IN_CLUSTER_NS = 500 * NS_PER_MS
+"""Hundreds of workers get their first credits one after another, over a network, beside whatever else it carries."""
 
 POD_WORK_DIR = "/work"
 POD_DATA_DIR = "/data"
@@ -164,6 +166,7 @@ def kubernetes_layout(
             for channel in channels_of(seats)
         },
         anchor_ns=0,
+        start_lead_ns=START_LEAD_IN_CLUSTER_NS,
         artifact_dir=POD_ARTIFACT_DIR,
         work_dir=POD_WORK_DIR,
         data_dir=POD_DATA_DIR,

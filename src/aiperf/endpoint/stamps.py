@@ -11,9 +11,12 @@ clock, read by read.
 import socket
 import struct
 import sys
-from typing import Literal
+from collections.abc import Callable
+from typing import Any, Literal
 
+from aiperf.clock import WallError, wall_error
 from aiperf.errors import InfrastructureError
+from aiperf.units import NS_PER_S
 
 SO_TIMESTAMPING = 37
 """asm-generic/socket.h; the control message that carries the stamp has the same number."""
@@ -21,7 +24,23 @@ _RX_SOFTWARE = 1 << 3
 _REPORT_SOFTWARE = 1 << 4
 CONTROL_BYTES = 64
 """Room for the one control message: 16 bytes of header, three timespecs."""
-read_timespec = struct.Struct("@qq").unpack_from
+ReadTimespec = Callable[[Any], tuple[int, int]]
+
+_unpack: ReadTimespec = struct.Struct("@qq").unpack_from
+
+
+def _reading_with(error: WallError) -> ReadTimespec:
+    """As the stamps would be if this process's wall clock were wrong."""
+
+    def read(data: Any) -> tuple[int, int]:
+        seconds, nanoseconds = _unpack(data)
+        true_ns = seconds * NS_PER_S + nanoseconds
+        return divmod(true_ns + error.at_ns(true_ns), NS_PER_S)
+
+    return read
+
+
+read_timespec: ReadTimespec = _unpack if wall_error is None else _reading_with(wall_error)
 """(seconds, nanoseconds) of the first timespec, the software stamp."""
 
 TOLERANCE_NS = 100_000

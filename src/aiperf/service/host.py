@@ -12,7 +12,7 @@ import shutil
 import signal
 import traceback
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from aiperf.api.health import HealthListener
 from aiperf.clock import RunClock
 from aiperf.errors import AIPerfError, ExitCode
 from aiperf.plan.plan import Plan
+from aiperf.service.clock_alignment import align_clock
 from aiperf.service.layout import Host, Layout
 from aiperf.service.machine import connections_max, this_machine
 from aiperf.service.supply import SameDisk, Supply
@@ -51,21 +52,27 @@ Guest = Callable[[Surroundings, asyncio.Event], Coroutine[Any, Any, None]]
 class Equipment:
     """What a deployment gives to its hosts, beside plan and layout."""
 
-    keys: WireKeys | None = None
-    """Of the run's wire; None where nobody else can reach it."""
     supply: Supply = field(default_factory=SameDisk)
     guests: Sequence[Guest] = ()
+    wire_keys: WireKeys | None = None
+    """For addresses that others can reach."""
 
 
 async def live(around: Surroundings, guests: Sequence[Guest]) -> None:
     """The whole life of a host: its services and its guests, until all have left.
 
+    Its clock is put on the run's scale first: they may read it at once.
     Raises: ExceptionGroup of what failed; the others are cancelled then.
     """
     async with _probes(around.host), asyncio.TaskGroup() as group:
+        assert isinstance(around.clock, RunClock)
+        keeper = await align_clock(around.wire, around.layout, around.host, around.clock)
+        around = replace(around, observe=keeper.observations)
+        watching = group.create_task(keeper.watch())
         for guest in guests:
             group.create_task(guest(around, around.services_left))
         await host_services(around)
+        watching.cancel()
         around.services_left.set()
         if around.told_to_leave.is_set():
             await asyncio.sleep(LAST_WORDS_S if guests else 0)
@@ -123,7 +130,7 @@ def run_host(
         task = asyncio.current_task()
         assert task is not None
 
-        wire = ZmqWire(equipment.keys)
+        wire = ZmqWire(equipment.wire_keys)
         clock = RunClock(layout.anchor_ns or None)
         around = Surroundings(host, layout, plan, wire, clock, connections_max(this_machine()), supply=equipment.supply)
 

@@ -31,7 +31,7 @@ from aiperf.service.layout import SINGLETONS, Layout, ServiceType, seat_of
 from aiperf.service.muster import TOLD_KINDS, Muster
 from aiperf.service.patience import Patience
 from aiperf.service.roster import Roster, Standing
-from aiperf.units import NS_PER_MS, NS_PER_S
+from aiperf.units import NS_PER_S
 from aiperf.wire.messages import (
     AnyMessage,
     DatasetReady,
@@ -57,9 +57,6 @@ from aiperf.wire.messages import (
     StopPhase,
     StopRun,
 )
-
-START_LEAD_NS = 10 * NS_PER_MS
-"""From the barrier to the first send: time for the start message to reach every worker."""
 
 
 class Tell(NamedTuple):
@@ -257,7 +254,7 @@ class RunLifecycle:
     def _start_next_phase(self, now_ns: int) -> list[Tell]:
         self._current += 1
         phase = self._phases[self._current]
-        start_ns = now_ns + START_LEAD_NS
+        start_ns = now_ns + self._layout.start_lead_ns
         start = StartPhase(phase.phase, start_ns, phase.stop_ns(start_ns), phase.cut_ns(start_ns))
         told = self._roster.ids(ServiceType.TIMING_MANAGER, ServiceType.RECORDS_MANAGER)
         return [Tell(service_id, start) for service_id in told]

@@ -12,7 +12,7 @@ from aiperf.clock import Clock
 from aiperf.service.membership import TOLD_TO_LEAVE, run_together
 from aiperf.service.run_lifecycle import RunLifecycle, State, Tell
 from aiperf.wire.bus import CONTROLLER, OPERATOR, Hub
-from aiperf.wire.messages import Exit, Heartbeat, Progress, RunFinished, ServiceLost
+from aiperf.wire.messages import ClockProbe, ClockReply, Exit, Heartbeat, Progress, RunFinished, ServiceLost
 
 log = logging.getLogger(__name__)
 
@@ -48,6 +48,9 @@ class SystemController:
     async def _listen(self) -> None:
         while self._lifecycle.state is not State.OVER:
             sender, message = await self._hub.receive()
+            if isinstance(message, ClockProbe):
+                self._tell_time(message, sender)
+                continue
             before = self._lifecycle.state
             self._perform(self._lifecycle.handle(message, self._clock.now_ns()))
             if isinstance(message, Progress):
@@ -56,6 +59,10 @@ class SystemController:
             if self._lifecycle.state is not before:
                 log.info("%s after %s from %s", self._lifecycle.state.name, type(message).__name__, sender)
                 self._tell_progress()
+
+    def _tell_time(self, probe: ClockProbe, asker: str) -> None:
+        received_ns = self._clock.now_ns()
+        self._hub.send(ClockReply(probe.sent_ns, received_ns, self._clock.now_ns()), asker)
 
     async def _tell_latecomers(self) -> None:
         """A run that ends early has members who connect later. They too shall know that it is over."""

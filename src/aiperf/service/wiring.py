@@ -72,6 +72,8 @@ class Surroundings:
     """Runs what takes long beside the event loop."""
     supply: Supply = field(default_factory=SameDisk)
     """Brings what lies on other hosts' disks."""
+    observe: Callable[[], dict[str, float]] = dict
+    """What the host observes of itself, by name with unit; part of its workers' health."""
     told_to_leave: asyncio.Event = field(default_factory=asyncio.Event)
     """The host has to leave before its time: every service says so, and hands over what it can."""
     services_left: asyncio.Event = field(default_factory=asyncio.Event)
@@ -276,6 +278,7 @@ def _worker(service: ServiceSeat, seat: Seat, around: Surroundings) -> Made:
         data_dir=Path(layout.data_dir),
         supply=around.supply,
         wait_for_model=wait_for_model,
+        observe=around.observe,
     )
     return Made(worker.run(), worker.health, worker.leave)
 

@@ -124,6 +124,7 @@ class Worker:
         data_dir: Path,
         supply: Supply,
         wait_for_model: Callable[[bytes], Awaitable[None]],
+        observe: Callable[[], dict[str, float]] = dict,
     ) -> None:
         self._seat = seat
         self._run_id = run_id
@@ -139,6 +140,7 @@ class Worker:
         self._timer = make_timer(self._pump)
         self._supply = supply
         self._wait_for_model = wait_for_model
+        self._observe = observe
         self._configured: asyncio.Future[Configure] = asyncio.get_running_loop().create_future()
         self._welcomed = asyncio.Event()
         self._batch_sequence = 0
@@ -165,8 +167,8 @@ class Worker:
             self._outlet.close()
 
     def health(self) -> dict[str, float]:
-        """What the worker observes of itself."""
-        return {"cpu_s": time.process_time()} | self._client.observations()
+        """What the worker observes of itself, and its host of itself."""
+        return {"cpu_s": time.process_time()} | self._client.observations() | self._observe()
 
     # The control bus
 

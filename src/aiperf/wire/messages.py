@@ -69,6 +69,24 @@ class HostLost(Message):
     reason: str
 
 
+# A host ↔ system controller: how far their clocks are apart
+
+
+class ClockProbe(Message):
+    """Wants to be answered at once."""
+
+    sent_ns: int
+    """On the asker's clock."""
+
+
+class ClockReply(Message):
+    """To the asker of one probe; the latter two instants on the controller's clock."""
+
+    probe_sent_ns: int
+    received_ns: int
+    replied_ns: int
+
+
 # System controller → services: the run
 
 
@@ -360,7 +378,7 @@ AnyMessage = (
     | StartPhase | PhaseFinished | StopPhase | FlushRecords | RecordsFlushed | FinishRecords | RecordsFinished
     | ExportResults | ResultsExported | Exit | OperatorJoined | StopRun | RunFinished | Progress | LoadStatus
     | WorkerAdded | RecordProcessorAdded | WorkerJoined | WorkerWelcomed | PreparePhase | CreditBatch | SetSlots
-    | EndCredits | CutPhase | CreditReturns
+    | EndCredits | CutPhase | CreditReturns | ClockProbe | ClockReply
 )  # fmt: skip
 
 _encode = msgspec.msgpack.Encoder().encode

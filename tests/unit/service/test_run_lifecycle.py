@@ -9,7 +9,7 @@ from aiperf.errors import ExitCode
 from aiperf.plan.plan import EndpointPlan, LoadPlan, Plan, WarmupPlan
 from aiperf.schedule.phases import phases
 from aiperf.service.layout import ServiceType
-from aiperf.service.run_lifecycle import START_LEAD_NS, RunLifecycle, State, Tell
+from aiperf.service.run_lifecycle import RunLifecycle, State, Tell
 from aiperf.units import NS_PER_S
 from aiperf.wire.messages import (
     AnyMessage,
@@ -122,7 +122,8 @@ def test_the_barrier_opens_with_the_last_ready_and_not_before():
     for name in others:
         assert run(ServiceReady(name)) == []
     starts = told(run(ServiceReady(last)), StartPhase)
-    assert starts == dict.fromkeys(("timing-manager", "records-manager"), StartPhase(1, 5 + START_LEAD_NS, -1, -1))
+    start_ns = 5 + run.layout.start_lead_ns
+    assert starts == dict.fromkeys(("timing-manager", "records-manager"), StartPhase(1, start_ns, -1, -1))
 
 
 def test_a_duration_gives_the_stop_and_the_cut_instant():

@@ -86,7 +86,7 @@ def pod_equipment(host_id: str, layout: Layout, plan: Plan, run_dir: Path) -> Eq
         dataset=pod.elsewhere(ServiceType.DATASET_MANAGER, apis.dataset),
     )
     keys = from_json((run_dir / WIRE_KEYS_NAME).read_bytes())
-    return Equipment(keys, supply, guests)
+    return Equipment(supply, guests, keys)
 
 
 async def _serve_run(pod: _Pod, around: Surroundings, services_left: asyncio.Event) -> None:
