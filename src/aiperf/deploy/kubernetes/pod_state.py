@@ -166,7 +166,7 @@ def _pull_text(message: str, events: Sequence[Object]) -> str:
     if re.search(r"401|403|denied|unauthorized|authentication required", detail, re.IGNORECASE):
         return "the registry wants credentials (--image-pull-secret)"
     if re.search(r"no such host|i/o timeout|connection refused|dial tcp|server misbehaving", detail):
-        return f"its registry cannot be reached from the node: {_cut(detail)}"
+        return f"its registry cannot be reached from the node: {_cut(re.sub(r'^.*?(?=dial tcp)', '', detail))}"
     return _cut(detail) or "no reason given"
 
 

@@ -139,7 +139,8 @@ def judge(findings: Sequence[Finding]) -> list[Check]:
         hint = "Is the name complete (service.namespace), and does the Service exist?"
         checks.append(Check("names", False, f"{finding.host} does not resolve in a pod: {finding.error}", hint))
     if len(unresolved) < len(findings):
-        shown = ", ".join(f"{each.host} is {each.addresses[0]}" for each in findings if each.addresses)
+        resolved = [each for each in findings if each.addresses and each.host not in each.addresses]
+        shown = ", ".join(f"{each.host} is {each.addresses[0]}" for each in resolved) or "none had to"
         checks.append(Check("names", True, f"names resolve in pods: {shown}"))
     checks += [_endpoint(finding) for finding in findings if finding.failed != "name"]
     return checks
