@@ -130,7 +130,9 @@ async def check_capacity(cluster: Cluster, blueprint: Blueprint) -> list[Check]:
     asked = total(demanded, "requests")
     size = f"{cpu_text(round(asked['cpu'] * 1000))} CPU, {memory_text(int(asked['memory']))} memory"
     if found.fits:
-        return [Check("capacity", True, f"all {found.planned:,} pods ({size}) fit on {_nodes_text(len(nodes))}", unsure)]
+        return [
+            Check("capacity", True, f"all {found.planned:,} pods ({size}) fit on {_nodes_text(len(nodes))}", unsure)
+        ]
     what = f"{found.placed:,} of {found.planned:,} pods fit now. No room for {largest_text(demanded, found.missing)}: "
     what += "; ".join(found.reasons)
     if found.may_grow:

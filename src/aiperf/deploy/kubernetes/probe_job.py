@@ -92,7 +92,8 @@ async def _wait(cluster: Cluster, namespace: str, name: str, deadline_s: float) 
         pods = await cluster.list("Pod", namespace, {JOB_NAME_LABEL: name})
         trouble = fatal = None
         if pods:
-            state = pod_state(pods[0], await cluster.events(namespace, pods[0]["metadata"]["name"]))
+            metadata = pods[0]["metadata"]
+            state = pod_state(pods[0], await cluster.events(namespace, metadata["name"], metadata["uid"]))
             if state.phase == "Succeeded" or state.exit_code is not None:
                 return judge_end(state, _report_text(pods[0]))
             trouble, fatal = state.trouble, state.fatal
