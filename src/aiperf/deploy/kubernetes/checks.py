@@ -130,13 +130,19 @@ async def check_capacity(cluster: Cluster, blueprint: Blueprint) -> list[Check]:
     asked = total(demanded, "requests")
     size = f"{cpu_text(round(asked['cpu'] * 1000))} CPU, {memory_text(int(asked['memory']))} memory"
     if found.fits:
-        return [Check("capacity", True, f"all {found.planned:,} pods ({size}) fit on {len(nodes)} nodes", unsure)]
+        return [
+            Check("capacity", True, f"all {found.planned:,} pods ({size}) fit on {_nodes_text(len(nodes))}", unsure)
+        ]
     what = f"{found.placed:,} of {found.planned:,} pods fit now. No room for {largest_text(demanded, found.missing)}: "
     what += "; ".join(found.reasons)
     if found.may_grow:
         return [Check("capacity", None, what, "The cluster may add nodes when pods wait; that takes minutes.")]
     hint = "Lower the load or the sizes, free nodes, or choose others by --node-selector and --toleration."
     return [Check("capacity", False, what, hint)]
+
+
+def _nodes_text(count: int) -> str:
+    return "the only node" if count == 1 else f"{count:,} nodes"
 
 
 async def check_objects(cluster: Cluster, blueprint: Blueprint) -> list[Check]:

@@ -117,10 +117,14 @@ class Cluster:
         """All objects of a kind that have these labels, in one namespace or (without one) in all."""
         return (await self._list(kind, namespace, labels, fields, PATIENCE_S))[0]
 
-    async def events(self, namespace: str, name: str) -> Objects:
-        """What happened to an object, oldest first; nothing for who may not know."""
+    async def events(self, namespace: str, name: str, uid: str = "") -> Objects:
+        """What happened to an object (with a UID: not to an older one of its name), oldest first.
+
+        Nothing for who may not know.
+        """
+        fields = {"involvedObject.name": name, **({"involvedObject.uid": uid} if uid else {})}
         try:
-            events = await self.list("Event", namespace, fields={"involvedObject.name": name})
+            events = await self.list("Event", namespace, fields=fields)
         except ClusterError as error:
             if error.reason == "Forbidden":
                 return []

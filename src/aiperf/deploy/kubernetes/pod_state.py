@@ -166,7 +166,7 @@ def _pull_text(message: str, events: Sequence[Object]) -> str:
     if re.search(r"401|403|denied|unauthorized|authentication required", detail, re.IGNORECASE):
         return "the registry wants credentials (--image-pull-secret)"
     if re.search(r"no such host|i/o timeout|connection refused|dial tcp|server misbehaving", detail):
-        return f"its registry cannot be reached from the node: {_cut(detail)}"
+        return f"its registry cannot be reached from the node: {_cut(re.sub(r'^.*?(?=dial tcp)', '', detail))}"
     return _cut(detail) or "no reason given"
 
 
@@ -251,7 +251,7 @@ def unschedulable_text(message: str) -> str:
     `0/3 nodes are available: 2 Insufficient memory, 1 node(s) had untolerated taint(s). preemption: …` becomes
     `of 3 nodes, 2 lack memory, 1 has a taint (--toleration)`.
     """
-    match = re.match(r"0/(\d+) nodes are available: (.*?)\.?(?: *preemption: .*)?$", _one_line(message))
+    match = re.match(r"0/(\d+) nodes are available: (.*?)\.?(?:\. .*)?$", _one_line(message))
     if match is None:
         return _cut(_one_line(message)) or "no reason given yet"
     reasons = [_lack(part.strip()) for part in re.split(r", (?=\d+ )", match[2]) if part.strip()]

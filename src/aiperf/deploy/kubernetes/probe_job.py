@@ -92,7 +92,8 @@ async def _wait(cluster: Cluster, namespace: str, name: str, deadline_s: float) 
         pods = await cluster.list("Pod", namespace, {JOB_NAME_LABEL: name})
         trouble = fatal = None
         if pods:
-            state = pod_state(pods[0], await cluster.events(namespace, pods[0]["metadata"]["name"]))
+            metadata = pods[0]["metadata"]
+            state = pod_state(pods[0], await cluster.events(namespace, metadata["name"], metadata["uid"]))
             if state.phase == "Succeeded" or state.exit_code is not None:
                 return judge_end(state, _report_text(pods[0]))
             trouble, fatal = state.trouble, state.fatal
@@ -139,7 +140,8 @@ def judge(findings: Sequence[Finding]) -> list[Check]:
         hint = "Is the name complete (service.namespace), and does the Service exist?"
         checks.append(Check("names", False, f"{finding.host} does not resolve in a pod: {finding.error}", hint))
     if len(unresolved) < len(findings):
-        shown = ", ".join(f"{each.host} is {each.addresses[0]}" for each in findings if each.addresses)
+        resolved = [each for each in findings if each.addresses and each.host not in each.addresses]
+        shown = ", ".join(f"{each.host} is {each.addresses[0]}" for each in resolved) or "none had to"
         checks.append(Check("names", True, f"names resolve in pods: {shown}"))
     checks += [_endpoint(finding) for finding in findings if finding.failed != "name"]
     return checks

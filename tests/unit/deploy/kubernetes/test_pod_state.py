@@ -91,6 +91,11 @@ def test_a_pod_without_a_node_tells_what_nodes_lack():
     ("message", "words"),
     [
         ("0/1 nodes are available: 1 Insufficient cpu.", "the only node lacks CPU"),
+        (
+            "0/1 nodes are available: 1 Insufficient cpu. no new claims to deallocate, preemption: 0/1 nodes.",
+            "the only node lacks CPU",
+        ),
+        ("0/9 nodes are available: 9 Insufficient nvidia.com/gpu.", "of 9 nodes, 9 lack nvidia.com/gpu"),
         ("0/2 nodes are available: 2 Too many pods.", "of 2 nodes, 2 have all the pods that it may"),
         (
             "0/2 nodes are available: 2 node(s) didn't match Pod's node affinity/selector.",
