@@ -39,11 +39,13 @@ check: $(DEV_STAMP)  ## style, types, layers, generated pages
 	$(BIN)/python -m aiperf.plan.reference --check docs/flags.md docs/plan.schema.json
 	$(BIN)/python -m aiperf.metrics.reference docs/metrics.md --check
 	$(BIN)/python -m aiperf.deploy.kubernetes.rights --check docs/kubernetes-rights.md examples/kubernetes-role.yaml
+	$(BIN)/python -m aiperf.deploy.protocol_page --check docs/protocol.md
 
 docs: $(DEV_STAMP)  ## writes the generated pages anew
 	$(BIN)/python -m aiperf.plan.reference docs/flags.md docs/plan.schema.json
 	$(BIN)/python -m aiperf.metrics.reference docs/metrics.md
 	$(BIN)/python -m aiperf.deploy.kubernetes.rights docs/kubernetes-rights.md examples/kubernetes-role.yaml
+	$(BIN)/python -m aiperf.deploy.protocol_page docs/protocol.md
 
 format: $(DEV_STAMP)
 	$(BIN)/ruff check --fix .
