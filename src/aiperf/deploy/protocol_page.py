@@ -140,7 +140,7 @@ def _routes() -> list[BaseRoute]:
 
 def _health() -> Iterable[str]:
     yield "\n## Health probes\n"
-    yield "`/healthz` and `/readyz` by HTTP, for the kubelet, which asks from the pod's own node; nothing else is there.\n"
+    yield "`/healthz` and `/readyz` by HTTP, for the kubelet, which asks from the pod's own node.\n"
     layouts = {name: layout for name, layout in _layouts().items() if not layout.shares_disk}
     yield from _row("host of", *layouts)
     yield from _row(*["---"] * (len(layouts) + 1))
