@@ -163,9 +163,7 @@ def measure_apart(mock_process: Callable, tmp_path: Path) -> Callable[..., Measu
         argv = ("-m", "m", "--url", server.url, "--tokenizer", "builtin", *profile_flags)
         plan = settled(plan_from_argv(argv, DEFAULTS)[0], drawn_seed=1, export_level_given=False)
         results, work_dir = tmp_path / "results", Path(tempfile.mkdtemp(prefix="apart-"))
-        layout = local_layout(
-            run_id="apart", workers=2, processors=1, artifact_dir=results, work_dir=work_dir, seed=1
-        )
+        layout = local_layout(run_id="apart", workers=2, processors=1, artifact_dir=results, work_dir=work_dir, seed=1)
         layout = msgspec.structs.replace(layout, anchor_ns=0)
         Path(layout.data_dir).mkdir(parents=True)
         leave_for_services(layout, plan, work_dir)
@@ -179,7 +177,9 @@ def measure_apart(mock_process: Callable, tmp_path: Path) -> Callable[..., Measu
                 process = subprocess.Popen(command, env=environ)
                 stack.callback(process.wait)
                 stack.callback(process.kill)
-            finished = asyncio.run(_until_finished(BusLine(layout)))
+            # A loop factory, since without one the loop that the test framework keeps would be forgotten.
+            with asyncio.Runner(loop_factory=asyncio.new_event_loop) as runner:
+                finished = runner.run(_until_finished(BusLine(layout)))
         assert finished.exit_code == 0, finished.reason
         assert server.stop() == 0
         return _measured(results, tmp_path / "truth")
