@@ -1,18 +1,30 @@
 """Real runs against a server that writes down what it did: each request as the client reports it beside the truth."""
 
+import asyncio
+import contextlib
 import json
 import os
+import shutil
 import statistics
 import subprocess
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import msgspec
 import pytest
 
+from aiperf.cli.flags import plan_from_argv
+from aiperf.cli.service import leave_for_services
+from aiperf.clock import TEST_CLOCK
+from aiperf.deploy.layouts import local_layout
+from aiperf.deploy.line import BusLine
 from aiperf.mock.truth import Truth, read_rows
+from aiperf.plan.plan import settled
 from aiperf.units import NS_PER_MS
+from aiperf.wire.messages import RunFinished
 
 HANG_S = 120
 """Far more than any of these runs takes on a slow machine."""
@@ -133,14 +145,66 @@ def measure(mock_process: Callable, tmp_path: Path) -> Callable[..., Measured]:
         assert finished.returncode == 0, finished.stderr
         assert server.stop() == 0
         (results,) = (folder / "artifacts").iterdir()
-        return Measured(
-            json.loads((results / "profile_export_aiperf.json").read_bytes()),
-            _by_credit(results / "profile_export.jsonl"),
-            read_rows(folder / "truth"),
-            _by_credit(results / "profile_export_raw.jsonl"),
-        )
+        return _measured(results, folder / "truth")
 
     return run
+
+
+@pytest.fixture
+def measure_apart(mock_process: Callable, tmp_path: Path) -> Callable[..., Measured]:
+    """`measure_apart(server_flags, profile_flags, clocks)` runs a benchmark whose hosts each have a clock of their own,
+    as machines have, two workers among them. `clocks`: what is wrong with which host's (`AIPERF_TEST_CLOCK`).
+
+    The hosts are started here one by one as a container starts them, since each has an environment of its own.
+    """
+
+    def run(server_flags: Sequence[str], profile_flags: Sequence[str], clocks: Mapping[str, str]) -> Measured:
+        server = mock_process(*server_flags, "--truth-log", str(tmp_path / "truth"))
+        argv = ("-m", "m", "--url", server.url, "--tokenizer", "builtin", *profile_flags)
+        plan = settled(plan_from_argv(argv, DEFAULTS)[0], drawn_seed=1, export_level_given=False)
+        results, work_dir = tmp_path / "results", Path(tempfile.mkdtemp(prefix="apart-"))
+        layout = local_layout(run_id="apart", workers=2, processors=1, artifact_dir=results, work_dir=work_dir, seed=1)
+        layout = msgspec.structs.replace(layout, anchor_ns=0)
+        Path(layout.data_dir).mkdir(parents=True)
+        leave_for_services(layout, plan, work_dir)
+        with contextlib.ExitStack() as stack:
+            stack.callback(shutil.rmtree, work_dir)
+            for host in layout.hosts:
+                environ = dict(os.environ)
+                if host.host_id in clocks:
+                    environ[TEST_CLOCK] = clocks[host.host_id]
+                command = [sys.executable, "-m", "aiperf", "service", "--host", host.host_id, "--run-dir", work_dir]
+                process = subprocess.Popen(command, env=environ)
+                stack.callback(process.wait)
+                stack.callback(process.kill)
+            # A loop factory, since without one the loop that the test framework keeps would be forgotten.
+            with asyncio.Runner(loop_factory=asyncio.new_event_loop) as runner:
+                finished = runner.run(_until_finished(BusLine(layout)))
+        assert finished.exit_code == 0, finished.reason
+        assert server.stop() == 0
+        return _measured(results, tmp_path / "truth")
+
+    return run
+
+
+async def _until_finished(line: BusLine) -> RunFinished:
+    await line.open()
+    try:
+        async with asyncio.timeout(HANG_S):
+            while not isinstance(message := await line.receive(), RunFinished):
+                pass
+        return message
+    finally:
+        await line.close()
+
+
+def _measured(results: Path, truth: Path) -> Measured:
+    return Measured(
+        json.loads((results / "profile_export_aiperf.json").read_bytes()),
+        _by_credit(results / "profile_export.jsonl"),
+        read_rows(truth),
+        _by_credit(results / "profile_export_raw.jsonl"),
+    )
 
 
 def _by_credit(path: Path) -> list[dict]:

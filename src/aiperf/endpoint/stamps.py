@@ -29,7 +29,7 @@ ReadTimespec = Callable[[Any], tuple[int, int]]
 _unpack: ReadTimespec = struct.Struct("@qq").unpack_from
 
 
-def _reading_with(error: WallError) -> ReadTimespec:
+def reading_with(error: WallError) -> ReadTimespec:
     """As the stamps would be if this process's wall clock were wrong."""
 
     def read(data: Any) -> tuple[int, int]:
@@ -40,7 +40,7 @@ def _reading_with(error: WallError) -> ReadTimespec:
     return read
 
 
-read_timespec: ReadTimespec = _unpack if wall_error is None else _reading_with(wall_error)
+read_timespec: ReadTimespec = _unpack if wall_error is None else reading_with(wall_error)
 """(seconds, nanoseconds) of the first timespec, the software stamp."""
 
 TOLERANCE_NS = 100_000

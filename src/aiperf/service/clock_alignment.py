@@ -28,7 +28,7 @@ REACH_LIMIT_S = 600
 
 PATIENCE_FIRST_S = 0.5
 PATIENCE_MAX_S = 10.0
-"""After how long an unanswered probe is sent again; the longer, the longer it has been in vain. The wire keeps probes
+"""After how long an unanswered probe is sent again; the longer, the more have been in vain. The wire keeps probes
 until the controller can be connected to, so the first answer does not wait for this."""
 
 PAUSE_S = 0.005
@@ -80,6 +80,7 @@ class AlignedClock:
                 patience_s = min(2 * patience_s, PATIENCE_MAX_S)
                 continue
             trips.append(trip)
+            patience_s = PATIENCE_FIRST_S
             await asyncio.sleep(PAUSE_S)
         self._adopted = best_offset(trips)
         self._clock.adopt(self._adopted.offset_ns)

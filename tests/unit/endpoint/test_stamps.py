@@ -1,10 +1,13 @@
 """Stamps that cannot be are refused."""
 
+import struct
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aiperf.endpoint.stamps import TOLERANCE_NS, placed_ns
+from aiperf.clock import WallError
+from aiperf.endpoint.stamps import TOLERANCE_NS, placed_ns, read_timespec, reading_with
 
 FLOOR_NS, NOW_NS = 10_000_000, 20_000_000
 
@@ -30,3 +33,10 @@ def test_stamp_is_placed(stamp_ns, placed, replaced):
 def test_placed_stamp_lies_between_floor_and_now(stamp_ns, floor_ns, width_ns):
     placed, _ = placed_ns(stamp_ns, floor_ns, floor_ns + width_ns)
     assert floor_ns <= placed <= floor_ns + width_ns
+
+
+def test_a_tests_wrong_clock_moves_stamps_by_its_error_when_they_were_taken():
+    read = reading_with(WallError(3_600_000_000_000, ((200_000_000_000, -2_500_000_000),)))
+    before, after = struct.pack("@qq", 199, 999_999_999), struct.pack("@qq", 200, 0)
+    assert (read_timespec(before), read(before)) == ((199, 999_999_999), (3_799, 999_999_999))
+    assert (read_timespec(after), read(after)) == ((200, 0), (3_797, 500_000_000))

@@ -3,11 +3,14 @@
 import errno
 import select
 import sys
+import time
 
 import pytest
 
+from aiperf.clock import WallError
 from aiperf.endpoint.timerfd import TimerDescriptor
-from aiperf.endpoint.wall_clock import watch_wall_clock
+from aiperf.endpoint.wall_clock import WallClockWatch, watch_wall_clock
+from aiperf.units import NS_PER_S
 
 
 @pytest.fixture
@@ -35,3 +38,15 @@ def test_setting_the_clock_is_told_and_watched_for_again(watch, monkeypatch):
     monkeypatch.setattr(TimerDescriptor, "set", lambda self, at_ns, flags: set_to.append((at_ns, flags)))
     assert watch.was_set()
     assert len(set_to) == 1
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="no timerfd on this platform")
+def test_a_step_of_a_tests_wrong_clock_is_told_as_a_real_one_is():
+    steps = tuple((time.time_ns() + after_ns, NS_PER_S) for after_ns in (20_000_000, 60_000_000))
+    watch = WallClockWatch(WallError(0, steps))
+    for instant_ns, _ in steps:
+        assert select.select([watch], [], [], 10)[0] == [watch]
+        assert time.time_ns() >= instant_ns
+        assert watch.was_set()
+    assert select.select([watch], [], [], 0)[0] == []
+    watch.close()
