@@ -141,7 +141,7 @@ class PortForward:
                 await writer.drain()
             elif channel == _ERROR:
                 self.trouble = ClusterError(_refused_text(self._pod_port, frame[1:].decode(errors="replace")))
-                return
+                raise self.trouble
 
 
 def _status(body: bytes | bytearray | None) -> dict[str, Any]:
