@@ -12,6 +12,8 @@ Source: Kubernetes, `kubelet/pkg/cri/streaming/portforward/websocket.go`.
 
 import asyncio
 import json
+import socket
+import struct
 import time
 from collections.abc import Awaitable, Callable, Coroutine
 from types import TracebackType
@@ -55,8 +57,8 @@ class PortForward:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._server.close()
-        for tunnel in list(self._tunnels):
-            tunnel.cancel()
+        for task in list(self._tunnels):
+            task.cancel()
         await asyncio.gather(*self._tunnels, return_exceptions=True)
 
     @property
@@ -65,19 +67,18 @@ class PortForward:
         return port
 
     def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        tunnel = asyncio.create_task(self._serve(reader, writer))
-        self._tunnels.add(tunnel)
-        tunnel.add_done_callback(self._tunnels.discard)
+        task = asyncio.create_task(self._serve(reader, writer))
+        self._tunnels.add(task)
+        task.add_done_callback(self._tunnels.discard)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
-            async with await self._open() as socket:
+            async with await self._open() as tunnel:
                 self.trouble = None
-                await _both(_up(reader, socket), self._down(socket, writer))
+                await _both(_up(reader, tunnel), self._down(tunnel, writer))
             writer.close()
         except (OSError, WebSocketException, ClusterError):
-            # Whoever made this connection sees it reset, not ended as if all had come, and makes another.
-            writer.transport.abort()
+            _reset(writer)
         finally:
             writer.close()
 
@@ -128,9 +129,9 @@ class PortForward:
             **tls,
         )
 
-    async def _down(self, socket: ClientConnection, writer: asyncio.StreamWriter) -> None:
+    async def _down(self, tunnel: ClientConnection, writer: asyncio.StreamWriter) -> None:
         begun: set[int] = set()
-        async for frame in socket:
+        async for frame in tunnel:
             if not isinstance(frame, bytes) or not frame:
                 continue
             channel = frame[0]
@@ -141,7 +142,7 @@ class PortForward:
                 await writer.drain()
             elif channel == _ERROR:
                 self.trouble = ClusterError(_refused_text(self._pod_port, frame[1:].decode(errors="replace")))
-                return
+                raise self.trouble
 
 
 def _status(body: bytes | bytearray | None) -> dict[str, Any]:
@@ -159,6 +160,13 @@ def _refused_text(port: int, text: str) -> str:
     return f"the pod's port {port} cannot be reached: {text.strip()}"
 
 
+def _reset(writer: asyncio.StreamWriter) -> None:
+    """Whoever made this connection sees it reset, not ended as if all had come, and makes another."""
+    # Without lingering, closing is a reset. Source: socket(7), SO_LINGER.
+    writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    writer.transport.abort()
+
+
 async def _both(*works: Coroutine[Any, Any, None]) -> None:
     """Until one of them ends, and then neither. Raises what that one raised."""
     tasks = [asyncio.create_task(work) for work in works]
@@ -172,6 +180,6 @@ async def _both(*works: Coroutine[Any, Any, None]) -> None:
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
-async def _up(reader: asyncio.StreamReader, socket: ClientConnection) -> None:
+async def _up(reader: asyncio.StreamReader, tunnel: ClientConnection) -> None:
     while data := await reader.read(READ_BYTES):
-        await socket.send(b"\x00" + data)
+        await tunnel.send(b"\x00" + data)
