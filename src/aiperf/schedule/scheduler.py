@@ -4,7 +4,8 @@ Owns: dealing arrivals, refilling slots, lending, what a lost worker means, the 
 own: clocks, sockets, when a phase starts, which workers there are (told by events). Events in, actions out.
 
 Theory of operation
-- Credits are 0, 1, 2 … and every credit is handed out at most once, in order: `_handed` is the first that is not.
+- Credits are 0, 1, 2 … and handed out in order: `_handed` is the first that is not. None is handed out twice, but for
+  one that a leaving worker of a closed loop hands back: it was not sent.
 - Open loop and capped: on ticks, arrivals due within the horizon are dealt to the workers in use, index modulo their
   number. Closed loop: a return that shows used-up credits is answered with as many.
 - The supply ends once: by count, at the stop instant, or by `stop`. Every worker in use is then told (`EndCredits`).
@@ -72,6 +73,8 @@ class Scheduler:
         self._names: set[str] = set()
         self._handed = 0
         self._unused: list[Int64Array] = []
+        self._again = np.empty(0, np.int64)
+        """Closed loop: credits that a worker handed back before the supply ended, since it leaves. They go first."""
         self._completed = self._failed = self._cancelled = self._censored = self._lost = 0
         self._now_ns = 0
         self._start_ns = self._stop_ns = self._cut_ns = NONE
@@ -134,7 +137,7 @@ class Scheduler:
         self._cancelled += report.cancelled
         self._censored += report.censored
         if report.unused:
-            self._unused.append(np.frombuffer(report.unused, np.int64))
+            self._take_back(np.frombuffer(report.unused, np.int64), now_ns)
         actions: list[Action] = []
         actions += self._move_slots(now_ns)
         if self._arrivals is None:
@@ -198,7 +201,7 @@ class Scheduler:
     def ledger(self) -> Ledger:
         """The account as of the last event; that of a finished phase reconciles. `offered`: what was due so far."""
         unused = np.concatenate(self._unused) if self._unused else np.empty(0, np.int64)
-        issued = self._handed - unused.size
+        issued = self._handed - unused.size - self._again.size
         asked = self._asked_count()
         unsent = max(0, asked - self._handed) + int(np.count_nonzero(unused < asked))
         return Ledger(
@@ -266,28 +269,41 @@ class Scheduler:
         """
         ahead = _spare_count(hand)
         if len(self._hands) > 1:
-            left = self._limit - self._handed
+            left = self._limit - self._handed + self._again.size
             ahead = min(ahead, left * hand.slots // (2 * (self._plan.concurrency or 1)))
         return self._issue(hand, hand.slots + ahead - hand.outstanding)
 
     def _issue(self, hand: Hand, wanted: int) -> list[Action]:
-        count = min(wanted, self._limit - self._handed)
+        count = min(wanted, self._limit - self._handed + self._again.size)
         if count <= 0 or self._supply_ended or hand.stopped:
             return []
-        indices = np.arange(self._handed, self._handed + count)
-        self._handed += count
+        again, self._again = self._again[:count], self._again[count:]
+        first, self._handed = self._handed, self._handed + count - again.size
         hand.given += count
-        return [IssueCredits(hand.worker, indices, None)]
+        return [IssueCredits(hand.worker, np.concatenate([again, np.arange(first, self._handed)]), None)]
+
+    def _take_back(self, unused: Int64Array, now_ns: int) -> None:
+        """Credits that were not sent. While there is a supply another worker of a closed loop gets them.
+
+        An arrival has its due instant, and a worker's arrivals are in that order: it stays unsent.
+        """
+        if self._arrivals is None and not self._supply_ended and not 0 <= self._stop_ns <= now_ns:
+            self._again = np.concatenate([self._again, unused])
+        else:
+            self._unused.append(unused)
 
     def _end_supply_if_due(self, now_ns: int) -> list[Action]:
         at_stop = self._stop_ns != NONE and now_ns >= self._stop_ns
-        return self._end_supply(now_ns) if at_stop or self._handed == self._limit else []
+        is_used_up = self._handed == self._limit and not self._again.size
+        return self._end_supply(now_ns) if at_stop or is_used_up else []
 
     def _end_supply(self, now_ns: int) -> list[Action]:
         if self._supply_ended:
             return []
         self._unplaced.end(now_ns)
         self._supply_ended = True
+        self._unused.append(self._again)
+        self._again = self._again[:0]
         self._next_tick_ns = NONE
         return [EndCredits(worker) for worker in self._hands]
 

@@ -299,6 +299,14 @@ def test_in_open_loop_a_worker_that_comes_late_is_used_if_it_was_planned(phase_p
         assert bool(scheduler.worker_joined("c", 10, START_NS)) is is_used
 
 
+def shares_of(names: str) -> list[WorkerShare]:
+    return [WorkerShare(name, 10) for name in names]
+
+
+def is_issue(action) -> bool:
+    return isinstance(action, IssueCredits)
+
+
 def test_a_name_seen_before_is_never_used_again(phase_plan):
     scheduler = Scheduler(phase_plan(rate_rps=100, duration_ns=8 * S))
     scheduler.start([WorkerShare("a", 10), WorkerShare("b", 10)], START_NS, 0)
@@ -317,6 +325,35 @@ def test_returns_of_a_lost_worker_change_nothing(phase_plan):
 
 
 @pytest.mark.parametrize("load", [{"rate_rps": 10}, {"concurrency": 10}, {"rate_rps": 10, "concurrency": 3}])
+def test_credits_that_a_leaving_worker_hands_back_are_the_next_that_others_get(phase_plan):
+    scheduler = Scheduler(phase_plan(concurrency=4, request_count=100))
+    given = {
+        action.worker: action.indices for action in scheduler.start(shares_of("ab"), START_NS, 0) if is_issue(action)
+    }
+    unused = given["a"][2:]
+    scheduler.returned("a", CreditReturn(unused=unused.tobytes(), in_flight=2), START_NS)
+    scheduler.returned("a", CreditReturn(completed=2), START_NS)
+    handed = scheduler.ledger.issued
+    assert not list(filter(is_issue, scheduler.worker_lost("a", START_NS))), "b has as many as its slots can use"
+    (issue,) = filter(is_issue, scheduler.returned("b", CreditReturn(completed=4, idle_slots=2), START_NS))
+    assert issue.indices[: unused.size].tolist() == unused.tolist()
+    assert scheduler.ledger.issued == handed + issue.indices.size
+    assert scheduler.ledger.lost == 0
+
+
+def test_arrivals_that_a_leaving_worker_hands_back_stay_unsent(phase_plan):
+    scheduler = Scheduler(phase_plan(rate_rps=10, request_count=100))
+    given = {
+        action.worker: action.indices for action in scheduler.start(shares_of("ab"), START_NS, 0) if is_issue(action)
+    }
+    scheduler.returned("a", CreditReturn(unused=given["a"].tobytes()), START_NS)
+    scheduler.worker_lost("a", START_NS)
+    issues = filter(is_issue, scheduler.tick(START_NS + 5 * S))
+    assert not {int(index) for issue in issues for index in issue.indices} & set(given["a"].tolist())
+    assert scheduler.ledger.lost == 0
+    assert scheduler.ledger.unsent >= given["a"].size
+
+
 def test_the_phase_ends_when_all_workers_are_lost(phase_plan, load):
     scheduler = Scheduler(phase_plan(request_count=1000, **load))
     scheduler.start([WorkerShare("a", 10)], START_NS, START_NS - S)
