@@ -1,12 +1,15 @@
-"""Workers that come late, leave early, are lost and replaced: every request is accounted for, and the results say so."""
+"""Workers that come late, leave early, are lost and replaced: all is accounted for, and the results say so."""
 
 import asyncio
 
+import msgspec
 import pytest
 
 from aiperf.errors import ExitCode
 from aiperf.service import wiring
 from aiperf.service.layout import ServiceType
+from aiperf.wire.memory_wire import MemoryPort
+from aiperf.wire.messages import CreditBatch, CreditReturns, decode
 
 pytestmark = [pytest.mark.looptime]
 
@@ -196,3 +199,42 @@ async def test_a_worker_manager_that_falls_silent_is_found_by_the_controller(ben
     assert finished.exit_code == ExitCode.BENCHMARK_FAILED
     assert finished.reason == "worker-manager was lost: no sign of life for 15 s"
     assert 15 < asyncio.get_running_loop().time() < 25
+
+
+@pytest.mark.parametrize(
+    ("kind", "sender_or_receiver", "reason"),
+    [
+        (CreditReturns, lambda port, to: port._name == "worker-1", "its credit returns did not arrive"),
+        (CreditBatch, lambda port, to: to == "worker-1", "credits did not reach it"),
+    ],
+)
+async def test_a_gap_on_the_way_of_credits_is_a_stated_loss(
+    benchmark_run, monkeypatch, kind, sender_or_receiver, reason
+):
+    send, seen = MemoryPort.send, []
+
+    def send_all_but_the_fifth(port, frames, to=""):
+        if sender_or_receiver(port, to) and is_a(kind, frames[-1]):
+            seen.append(frames)
+            if len(seen) == 5:
+                return True
+        return send(port, frames, to)
+
+    monkeypatch.setattr(MemoryPort, "send", send_all_but_the_fifth)
+    run = benchmark_run()
+    finished = await run.run(workers=3, in_pods=True, concurrency=6, duration_s=5)
+    assert finished.exit_code == ExitCode.DONE
+    summary = run.summary
+    assert reason in of_worker(summary, "worker-1")["lost_reason"]
+    assert "lost_workers" in reasons(summary)
+    assert "ledger" not in reasons(summary)
+    assert_reconciled(summary)
+    # The others took over its slots.
+    assert summary["request_count"]["avg"] > 6 * 40
+
+
+def is_a(kind: type, payload: bytes) -> bool:
+    try:
+        return isinstance(decode(payload), kind)
+    except msgspec.MsgspecError:
+        return False

@@ -3,6 +3,7 @@
 from collections import Counter
 from itertools import pairwise
 
+import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -303,6 +304,14 @@ def shares_of(names: str) -> list[WorkerShare]:
     return [WorkerShare(name, 10) for name in names]
 
 
+def given_by(actions) -> dict[str, np.ndarray]:
+    issues = list(filter(is_issue, actions))
+    return {
+        worker: np.concatenate([issue.indices for issue in issues if issue.worker == worker])
+        for worker in {issue.worker for issue in issues}
+    }
+
+
 def is_issue(action) -> bool:
     return isinstance(action, IssueCredits)
 
@@ -324,12 +333,9 @@ def test_returns_of_a_lost_worker_change_nothing(phase_plan):
     assert scheduler.ledger == before
 
 
-@pytest.mark.parametrize("load", [{"rate_rps": 10}, {"concurrency": 10}, {"rate_rps": 10, "concurrency": 3}])
 def test_credits_that_a_leaving_worker_hands_back_are_the_next_that_others_get(phase_plan):
     scheduler = Scheduler(phase_plan(concurrency=4, request_count=100))
-    given = {
-        action.worker: action.indices for action in scheduler.start(shares_of("ab"), START_NS, 0) if is_issue(action)
-    }
+    given = given_by(scheduler.start(shares_of("ab"), START_NS, 0))
     unused = given["a"][2:]
     scheduler.returned("a", CreditReturn(unused=unused.tobytes(), in_flight=2), START_NS)
     scheduler.returned("a", CreditReturn(completed=2), START_NS)
@@ -343,9 +349,7 @@ def test_credits_that_a_leaving_worker_hands_back_are_the_next_that_others_get(p
 
 def test_arrivals_that_a_leaving_worker_hands_back_stay_unsent(phase_plan):
     scheduler = Scheduler(phase_plan(rate_rps=10, request_count=100))
-    given = {
-        action.worker: action.indices for action in scheduler.start(shares_of("ab"), START_NS, 0) if is_issue(action)
-    }
+    given = given_by(scheduler.start(shares_of("ab"), START_NS, 0))
     scheduler.returned("a", CreditReturn(unused=given["a"].tobytes()), START_NS)
     scheduler.worker_lost("a", START_NS)
     issues = filter(is_issue, scheduler.tick(START_NS + 5 * S))
@@ -354,6 +358,7 @@ def test_arrivals_that_a_leaving_worker_hands_back_stay_unsent(phase_plan):
     assert scheduler.ledger.unsent >= given["a"].size
 
 
+@pytest.mark.parametrize("load", [{"rate_rps": 10}, {"concurrency": 10}, {"rate_rps": 10, "concurrency": 3}])
 def test_the_phase_ends_when_all_workers_are_lost(phase_plan, load):
     scheduler = Scheduler(phase_plan(request_count=1000, **load))
     scheduler.start([WorkerShare("a", 10)], START_NS, START_NS - S)
