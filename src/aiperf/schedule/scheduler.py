@@ -15,7 +15,7 @@ Theory of operation
 What workers must do: see docs/credits.md.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -32,7 +32,7 @@ from aiperf.schedule.actions import (
 from aiperf.schedule.arrivals import Arrivals
 from aiperf.schedule.hands import Hand
 from aiperf.schedule.ledger import CreditReturn, Ledger
-from aiperf.schedule.lending import give_free_slots, take_idle_slots
+from aiperf.schedule.lending import give_free_slots, level_free_slots, take_idle_slots
 from aiperf.schedule.phases import Mode, PhasePlan
 from aiperf.schedule.shares import WorkerShare, even_shares, fewest_workers
 from aiperf.schedule.unplaced import UnplacedSlots
@@ -56,8 +56,8 @@ PREFETCH_S = 0.2
 class Scheduler:
     """One phase. Call `start` once, then the other events as they happen; perform the actions in order.
 
-    `lends`: whether idle slots move between workers (capped mode). `workers_planned`: in open loop, workers that come
-    late are used until there are so many; 0: as many as there were at the start.
+    `lends`: whether idle slots move between workers (capped mode). `workers_planned`: workers that come late are
+    used until there are so many, but under a cap; 0: as many as there were at the start.
     """
 
     def __init__(self, plan: PhasePlan, *, lends: bool = True, workers_planned: int = 0) -> None:
@@ -339,14 +339,21 @@ class Scheduler:
     def _use_spares(self, now_ns: int) -> list[Action]:
         """Puts spares to use while there is something for them: a lost worker's place, or slots nobody holds."""
         actions: list[Action] = []
-        while self._spares and not self._supply_ended and (slots := self._slots_for_spare()):
+        while (
+            self._spares and not self._supply_ended and ((slots := self._slots_for_spare()) or self._is_one_missing())
+        ):
             share = self._spares.pop(0)
             slots = min(slots, share.slots_max)
             actions.append(self._prepare(share, slots))
             self._unplaced.hold(now_ns, slots)
             if self._arrivals is None:
-                actions += self._refill(self._hands[share.worker])
+                actions += self._make_room(now_ns) + self._refill(self._hands[share.worker])
         return actions
+
+    def _is_one_missing(self) -> bool:
+        """Closed loop: fewer workers than planned share the slots, and there is one for each."""
+        concurrency, count = self._plan.concurrency, len(self._hands)
+        return self._arrivals is None and concurrency is not None and count < min(self._workers_wanted, concurrency)
 
     def _slots_for_spare(self) -> int:
         """What a spare would get; 0: it is not needed. A cap stays with the fewest workers that can carry it."""
@@ -365,9 +372,23 @@ class Scheduler:
             return []
         hands = [hand for hand in self._hands.values() if not hand.drained]
         self._next_move_ns = now_ns + len(hands) * MOVE_INTERVAL_PER_WORKER_NS
-        moves = give_free_slots(concurrency, hands)
+        moves = (level_free_slots if self._arrivals is None else give_free_slots)(concurrency, hands)
         if self._plan.mode is Mode.CAPPED and self._lends:
             moves = moves or take_idle_slots(concurrency, hands)
+        return self._order(hands, moves, now_ns)
+
+    def _make_room(self, now_ns: int) -> list[Action]:
+        """Closed loop: a worker has come that was missing. The others let go what is more than an even share."""
+        hands = list(self._hands.values())
+        even = even_shares(self._plan.concurrency or 0, [hand.slots_max for hand in hands])
+        moves = {
+            position: share
+            for position, (hand, share) in enumerate(zip(hands, even, strict=True))
+            if hand.movable and hand.slots > share
+        }
+        return self._order(hands, moves, now_ns)
+
+    def _order(self, hands: Sequence[Hand], moves: Mapping[int, int], now_ns: int) -> list[Action]:
         actions: list[Action] = []
         for position, slots in moves.items():
             hand = hands[position]

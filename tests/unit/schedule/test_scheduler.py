@@ -273,6 +273,27 @@ def test_slots_that_could_not_move_go_to_the_spare_that_joins(simulate, phase_pl
     assert len(of_spare) > 6 * 70, "six slots of 50 ms for four seconds, less what messages take"
 
 
+@pytest.mark.parametrize("planned", [2, 3])
+def test_in_closed_loop_a_planned_worker_that_comes_late_gets_an_even_share(phase_plan, simulate, planned):
+    plan = phase_plan(concurrency=12, duration_ns=8 * S, grace_ns=S)
+    simulation = simulate(plan, named([100] * 2), workers_planned=planned)
+    simulation.join("late", 100, START_NS + 2 * S)
+    run = simulation.run()
+    assert simulation.scheduler.slots == ({"w0": 4, "w1": 4, "late": 4} if planned == 3 else {"w0": 6, "w1": 6})
+    assert run.in_flight_max == 12
+    # Slots on their way from one to another are used by neither, but not for long.
+    assert len(run.dispatched_ns) > 0.98 * 12 * 8 * S / (50 * MS)
+
+
+def test_a_replacement_gets_the_share_that_the_survivors_took_over(phase_plan, simulate):
+    simulation = simulate(phase_plan(concurrency=12, duration_ns=9 * S, grace_ns=S), named([100] * 3))
+    simulation.lose("w1", START_NS + 2 * S)
+    simulation.join("w1.1", 100, START_NS + 5 * S)
+    run = simulation.run()
+    assert simulation.scheduler.slots == {"w0": 4, "w2": 4, "w1.1": 4}
+    assert run.in_flight_max == 12
+
+
 @pytest.mark.parametrize("rate", [{}, {"rate_rps": 200}])
 def test_slots_nobody_could_hold_are_counted_until_they_are_placed_again(phase_plan, rate):
     scheduler = Scheduler(phase_plan(concurrency=12, duration_ns=8 * S, grace_ns=S, **rate))
