@@ -2,15 +2,19 @@
 
 import asyncio
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Coroutine
 from pathlib import Path
+from typing import Any
 
+import msgspec
 import pytest
 
 from aiperf.deploy.layouts import memory_layout
-from aiperf.deploy.memory import run_in_memory
+from aiperf.deploy.memory import MemoryHosts, run_in_memory
 from aiperf.endpoint.exchange import BodyKind, ErrorKind, Exchange, Outcome, Sink
+from aiperf.plan.kubernetes import KubernetesPlan
 from aiperf.plan.plan import EndpointPlan, InputPlan, LoadPlan, Plan, ServicesPlan, TokenizerPlan, WarmupPlan
+from aiperf.service.layout import SINGLETONS, Host, Layout, ServiceType
 from aiperf.units import NS_PER_MS, NS_PER_S
 from aiperf.wire.bus import Seat
 from aiperf.wire.messages import AnyMessage, Notice, Progress, RunFinished
@@ -135,8 +139,14 @@ class Benchmark:
         seed: int = 1,
         warmup: WarmupPlan | None = None,
         endpoint: EndpointPlan | None = None,
+        min_workers: int | None = None,
+        in_pods: bool = False,
+        absent: Collection[str] = (),
+        happenings: Callable[[MemoryHosts], Coroutine[Any, Any, None]] | None = None,
+        connections_max: int = 10_000,
         **load,
     ) -> RunFinished:
+        """`in_pods`: each worker is a host of its own, beside a record processor that only it can reach."""
         plan = Plan(
             endpoint=endpoint or EndpointPlan(models=("m",)),
             tokenizer=TokenizerPlan(),
@@ -144,17 +154,26 @@ class Benchmark:
             load=LoadPlan(**load),
             warmup=warmup or WarmupPlan(),
             services=ServicesPlan(),
+            kubernetes=KubernetesPlan(min_workers=min_workers),
         )
         layout = memory_layout(
             run_id="run",
             workers=workers,
-            processors=processors,
+            processors=workers if in_pods else processors,
             artifact_dir=self.folder,
             seed=seed,
             anchor_ns=EPOCH_NS,
         )
         return await run_in_memory(
-            layout, plan, LoopClock(), make_client=self.server.client, make_timer=LoopTimer, on_message=self._see
+            spread_over_pods(layout) if in_pods else layout,
+            plan,
+            LoopClock(),
+            make_client=self.server.client,
+            make_timer=LoopTimer,
+            on_message=self._see,
+            absent=absent,
+            happenings=happenings,
+            connections_max=connections_max,
         )
 
     def _see(self, message: AnyMessage, seat: Seat) -> None:
@@ -177,6 +196,19 @@ class Benchmark:
     def stream(self, phase: int = 1) -> list[tuple[int, int, int]]:
         """Credit, dataset entry and due instant of every request that was sent, by credit."""
         return sorted((x.credit_index, x.entry_index, x.due_ns) for x in self.server.sent if x.phase == phase)
+
+
+def spread_over_pods(layout: Layout) -> Layout:
+    """The same services: a control host, and pods of a worker and a record processor with a loopback each."""
+    (everything,) = layout.hosts
+    control = [seat for seat in everything.services if seat.service_type in SINGLETONS]
+    hosts, addresses = [Host(everything.host_id, control)], dict(layout.addresses)
+    for seat in layout.services(ServiceType.WORKER, ServiceType.RECORD_PROCESSOR):
+        number = seat.service_id.rpartition("-")[2]
+        hosts.append(Host(seat.service_id, [seat], machine=f"pod-{number}"))
+        if seat.service_type is ServiceType.RECORD_PROCESSOR:
+            addresses[f"records/{seat.service_id}"] = [seat.service_id, f"tcp://127.0.0.1:{7000 + int(number)}"]
+    return msgspec.structs.replace(layout, hosts=hosts, addresses=addresses, replaces_workers=True)
 
 
 def span_ms(exchanges: list[Exchange]) -> float:

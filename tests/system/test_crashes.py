@@ -94,14 +94,39 @@ def test_the_last_process_cleans_up_when_command_and_controller_are_killed(aiper
     run.finish()
 
 
-def test_a_worker_that_is_told_to_end_is_missed_at_once(aiperf, url):
+def test_a_worker_that_is_told_to_end_says_so_at_once_and_hands_over_what_it_has(aiperf, url):
     run = aiperf.start_small(url, *LOAD, "--request-count", "200")
     run.wait_for_load()
     os.kill(run.host("worker-1").pid, signal.SIGTERM)
     run.finish()
     assert run.exit_code == 0
-    assert "worker-1 was lost" in run.stderr
+    assert run.stderr.count("worker-1 was lost: its process was told to end by SIGTERM") == 1
+    log = (run.folder / "logs" / "aiperf.log").read_text()
+    told, gone = moments(log, "worker-1", "told to leave"), moments(log, "control", "worker-1 was lost: its process")
+    assert 0 <= gone - told < 5, "1.5 s at the most by its own limits; the rest is for a slow machine"
+    summary = run.summary
+    # Its requests of some 100 ms could end; what it had in hand went to the other worker.
+    assert summary["credits"]["completed"] == len(run.lines) == 200
+    assert summary["credits"]["lost"] == 0
+    assert summary["verdict"]["status"] != "valid"
+    assert any("worker-1" in reason["text"] for reason in summary["verdict"]["reasons"])
     assert run.reconciles
+
+
+def moments(log: str, host: str, text: str) -> float:
+    """When, in seconds of the day, a host first wrote a line with that text."""
+    line = next(line for line in log.splitlines() if f" {host}[" in line and text in line)
+    hours, minutes, seconds = line.split()[0].split(":")
+    return int(hours) * 3600 + int(minutes) * 60 + float(seconds)
+
+
+def test_a_control_host_that_is_told_to_end_says_so(aiperf, url):
+    run = aiperf.start_small(url, *LOAD, *LONG)
+    run.wait_for_load()
+    os.kill(run.host("control").pid, signal.SIGTERM)
+    run.finish()
+    assert run.exit_code == 1
+    assert "was lost: its process was told to end by SIGTERM" in run.stderr
 
 
 def test_a_process_that_dies_while_starting_ends_the_run(aiperf, url):

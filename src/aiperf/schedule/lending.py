@@ -29,6 +29,47 @@ def give_free_slots(total: int, hands: Sequence[Hand]) -> dict[int, int]:
     return {position: hands[position].slots + got for position, got in enumerate(given) if got}
 
 
+def level_free_slots(total: int, hands: Sequence[Hand]) -> dict[int, int]:
+    """New slots of the hands that get some of what is free, by position, where every slot is always in use.
+
+    Who has fewest comes first, so that all come to have as many. What is meant for one whose last order is not
+    confirmed waits for that: a round trip.
+    """
+    free = total - sum(hand.slots_held for hand in hands)
+    if free <= 0:
+        return {}
+    slots = [hand.slots for hand in hands]
+    limits = [hand.slots if hand.stopped else hand.slots_max for hand in hands]
+    levelled = _filled(free, slots, limits)
+    return {
+        position: after
+        for position, (before, after) in enumerate(zip(slots, levelled, strict=True))
+        if after > before and hands[position].movable
+    }
+
+
+def _filled(free: int, slots: list[int], limits: list[int]) -> list[int]:
+    """The lowest raised to a common level, as far as `free` and the limits allow."""
+
+    def at(level: int) -> list[int]:
+        return [max(has, min(level, limit)) for has, limit in zip(slots, limits, strict=True)]
+
+    low, high = 0, max(slots, default=0) + free
+    while low < high:
+        level = (low + high + 1) // 2
+        if sum(at(level)) - sum(slots) <= free:
+            low = level
+        else:
+            high = level - 1
+    filled = at(low)
+    left = free - (sum(filled) - sum(slots))
+    for position, (has, limit) in enumerate(zip(filled, limits, strict=True)):
+        if left and has == low < limit:
+            filled[position] += 1
+            left -= 1
+    return filled
+
+
 def take_idle_slots(total: int, hands: Sequence[Hand]) -> dict[int, int]:
     """New slots of the hands that are to give idle slots up for others that wait, by position.
 

@@ -4,7 +4,8 @@ Owns: dealing arrivals, refilling slots, lending, what a lost worker means, the 
 own: clocks, sockets, when a phase starts, which workers there are (told by events). Events in, actions out.
 
 Theory of operation
-- Credits are 0, 1, 2 … and every credit is handed out at most once, in order: `_handed` is the first that is not.
+- Credits are 0, 1, 2 … and handed out in order: `_handed` is the first that is not. None is handed out twice, but for
+  one that a leaving worker of a closed loop hands back: it was not sent.
 - Open loop and capped: on ticks, arrivals due within the horizon are dealt to the workers in use, index modulo their
   number. Closed loop: a return that shows used-up credits is answered with as many.
 - The supply ends once: by count, at the stop instant, or by `stop`. Every worker in use is then told (`EndCredits`).
@@ -14,7 +15,7 @@ Theory of operation
 What workers must do: see docs/credits.md.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -31,7 +32,7 @@ from aiperf.schedule.actions import (
 from aiperf.schedule.arrivals import Arrivals
 from aiperf.schedule.hands import Hand
 from aiperf.schedule.ledger import CreditReturn, Ledger
-from aiperf.schedule.lending import give_free_slots, take_idle_slots
+from aiperf.schedule.lending import give_free_slots, level_free_slots, take_idle_slots
 from aiperf.schedule.phases import Mode, PhasePlan
 from aiperf.schedule.shares import WorkerShare, even_shares, fewest_workers
 from aiperf.schedule.unplaced import UnplacedSlots
@@ -55,8 +56,8 @@ PREFETCH_S = 0.2
 class Scheduler:
     """One phase. Call `start` once, then the other events as they happen; perform the actions in order.
 
-    `lends`: whether idle slots move between workers (capped mode). `workers_planned`: in open loop, workers that come
-    late are used until there are so many; 0: as many as there were at the start.
+    `lends`: whether idle slots move between workers (capped mode). `workers_planned`: workers that come late are
+    used until there are so many, but under a cap; 0: as many as there were at the start.
     """
 
     def __init__(self, plan: PhasePlan, *, lends: bool = True, workers_planned: int = 0) -> None:
@@ -72,6 +73,8 @@ class Scheduler:
         self._names: set[str] = set()
         self._handed = 0
         self._unused: list[Int64Array] = []
+        self._again = np.empty(0, np.int64)
+        """Closed loop: credits that a worker handed back before the supply ended, since it leaves. They go first."""
         self._completed = self._failed = self._cancelled = self._censored = self._lost = 0
         self._now_ns = 0
         self._start_ns = self._stop_ns = self._cut_ns = NONE
@@ -134,7 +137,7 @@ class Scheduler:
         self._cancelled += report.cancelled
         self._censored += report.censored
         if report.unused:
-            self._unused.append(np.frombuffer(report.unused, np.int64))
+            self._take_back(np.frombuffer(report.unused, np.int64), now_ns)
         actions: list[Action] = []
         actions += self._move_slots(now_ns)
         if self._arrivals is None:
@@ -198,7 +201,7 @@ class Scheduler:
     def ledger(self) -> Ledger:
         """The account as of the last event; that of a finished phase reconciles. `offered`: what was due so far."""
         unused = np.concatenate(self._unused) if self._unused else np.empty(0, np.int64)
-        issued = self._handed - unused.size
+        issued = self._handed - unused.size - self._again.size
         asked = self._asked_count()
         unsent = max(0, asked - self._handed) + int(np.count_nonzero(unused < asked))
         return Ledger(
@@ -266,28 +269,41 @@ class Scheduler:
         """
         ahead = _spare_count(hand)
         if len(self._hands) > 1:
-            left = self._limit - self._handed
+            left = self._limit - self._handed + self._again.size
             ahead = min(ahead, left * hand.slots // (2 * (self._plan.concurrency or 1)))
         return self._issue(hand, hand.slots + ahead - hand.outstanding)
 
     def _issue(self, hand: Hand, wanted: int) -> list[Action]:
-        count = min(wanted, self._limit - self._handed)
+        count = min(wanted, self._limit - self._handed + self._again.size)
         if count <= 0 or self._supply_ended or hand.stopped:
             return []
-        indices = np.arange(self._handed, self._handed + count)
-        self._handed += count
+        again, self._again = self._again[:count], self._again[count:]
+        first, self._handed = self._handed, self._handed + count - again.size
         hand.given += count
-        return [IssueCredits(hand.worker, indices, None)]
+        return [IssueCredits(hand.worker, np.concatenate([again, np.arange(first, self._handed)]), None)]
+
+    def _take_back(self, unused: Int64Array, now_ns: int) -> None:
+        """Credits that were not sent. While there is a supply another worker of a closed loop gets them.
+
+        An arrival has its due instant, and a worker's arrivals are in that order: it stays unsent.
+        """
+        if self._arrivals is None and not self._supply_ended and not 0 <= self._stop_ns <= now_ns:
+            self._again = np.concatenate([self._again, unused])
+        else:
+            self._unused.append(unused)
 
     def _end_supply_if_due(self, now_ns: int) -> list[Action]:
         at_stop = self._stop_ns != NONE and now_ns >= self._stop_ns
-        return self._end_supply(now_ns) if at_stop or self._handed == self._limit else []
+        is_used_up = self._handed == self._limit and not self._again.size
+        return self._end_supply(now_ns) if at_stop or is_used_up else []
 
     def _end_supply(self, now_ns: int) -> list[Action]:
         if self._supply_ended:
             return []
         self._unplaced.end(now_ns)
         self._supply_ended = True
+        self._unused.append(self._again)
+        self._again = self._again[:0]
         self._next_tick_ns = NONE
         return [EndCredits(worker) for worker in self._hands]
 
@@ -323,14 +339,21 @@ class Scheduler:
     def _use_spares(self, now_ns: int) -> list[Action]:
         """Puts spares to use while there is something for them: a lost worker's place, or slots nobody holds."""
         actions: list[Action] = []
-        while self._spares and not self._supply_ended and (slots := self._slots_for_spare()):
+        while (
+            self._spares and not self._supply_ended and ((slots := self._slots_for_spare()) or self._is_one_missing())
+        ):
             share = self._spares.pop(0)
             slots = min(slots, share.slots_max)
             actions.append(self._prepare(share, slots))
             self._unplaced.hold(now_ns, slots)
             if self._arrivals is None:
-                actions += self._refill(self._hands[share.worker])
+                actions += self._make_room(now_ns) + self._refill(self._hands[share.worker])
         return actions
+
+    def _is_one_missing(self) -> bool:
+        """Closed loop: fewer workers than planned share the slots, and there is one for each."""
+        concurrency, count = self._plan.concurrency, len(self._hands)
+        return self._arrivals is None and concurrency is not None and count < min(self._workers_wanted, concurrency)
 
     def _slots_for_spare(self) -> int:
         """What a spare would get; 0: it is not needed. A cap stays with the fewest workers that can carry it."""
@@ -349,9 +372,23 @@ class Scheduler:
             return []
         hands = [hand for hand in self._hands.values() if not hand.drained]
         self._next_move_ns = now_ns + len(hands) * MOVE_INTERVAL_PER_WORKER_NS
-        moves = give_free_slots(concurrency, hands)
+        moves = (level_free_slots if self._arrivals is None else give_free_slots)(concurrency, hands)
         if self._plan.mode is Mode.CAPPED and self._lends:
             moves = moves or take_idle_slots(concurrency, hands)
+        return self._order(hands, moves, now_ns)
+
+    def _make_room(self, now_ns: int) -> list[Action]:
+        """Closed loop: a worker has come that was missing. The others let go what is more than an even share."""
+        hands = list(self._hands.values())
+        even = even_shares(self._plan.concurrency or 0, [hand.slots_max for hand in hands])
+        moves = {
+            position: share
+            for position, (hand, share) in enumerate(zip(hands, even, strict=True))
+            if hand.movable and hand.slots > share
+        }
+        return self._order(hands, moves, now_ns)
+
+    def _order(self, hands: Sequence[Hand], moves: Mapping[int, int], now_ns: int) -> list[Action]:
         actions: list[Action] = []
         for position, slots in moves.items():
             hand = hands[position]

@@ -140,6 +140,7 @@ def run_host(
             if not farewell or around.told_to_leave.is_set() or around.services_left.is_set():
                 task.cancel()
             else:
+                log.info("told to leave by SIGTERM")
                 around.told_to_leave.set()
                 loop.call_later(FAREWELL_LIMIT_S, task.cancel)
 

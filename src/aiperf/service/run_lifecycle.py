@@ -383,7 +383,8 @@ class RunLifecycle:
         self._awaited.discard(service_id)
         text = f"{service_id} was lost: {lost.reason}"
         if kind in SINGLETONS:
-            return self._fail(ExitCode.BENCHMARK_FAILED, text)
+            # Should it only have been silent: it is told to leave as well.
+            return [*self._fail(ExitCode.BENCHMARK_FAILED, text), Tell(service_id, Exit())]
         if self.state in (State.GATHERING, State.PREPARING):
             return self._lose_while_starting(lost, kind, now_ns)
         self.notices.append(text)

@@ -52,8 +52,8 @@ class ShardOutlet:
         )
         level = plan.results.export_level
         self.path = shard_path(layout, name)
-        self._lines = None if level == "summary" else ShardWriter(self.path.with_suffix(LINES_SUFFIX))
-        self._raw = ShardWriter(self.path.with_suffix(RAW_SUFFIX)) if level == "raw" else None
+        self._lines = None if level == "summary" else ShardWriter(_fresh(self.path, LINES_SUFFIX))
+        self._raw = ShardWriter(_fresh(self.path, RAW_SUFFIX)) if level == "raw" else None
 
     def write(self, phase: int, assembled: Assembled) -> Partial:
         """The partial result of records of one phase. Lines are written of measured ones only.
@@ -113,3 +113,10 @@ def by_phase(assembled: Assembled) -> Iterator[tuple[int, Assembled]]:
                 raw=[assembled.raw[row] for row in rows] if assembled.raw is not None else None,
             ),
         )
+
+
+def _fresh(path: Path, suffix: str) -> Path:
+    """The shard's file, without what this record processor wrote if it was started again before the load."""
+    file = Path(f"{path}{suffix}")
+    file.unlink(missing_ok=True)
+    return file

@@ -51,6 +51,8 @@ class SystemController:
             if isinstance(message, ClockProbe):
                 self._tell_time(message, sender)
                 continue
+            if isinstance(message, ServiceLost):
+                log.warning("%s was lost: %s", message.service_id, message.reason)
             before = self._lifecycle.state
             self._perform(self._lifecycle.handle(message, self._clock.now_ns()))
             if isinstance(message, Progress):

@@ -162,6 +162,9 @@ class Worker:
         try:
             await run_together(self._take_orders(), self._take_credits(), self._get_ready())
         finally:
+            self._is_leaving = True
+            if self._returning is not None:
+                self._returning.cancel()
             self._timer.close()
             self._client.close()
             self._outlet.close()
@@ -203,11 +206,13 @@ class Worker:
         await self._flush_slices()
 
     async def leave(self, say_farewell: Callable[[], object]) -> None:
-        """Dispatches no more and hands over what ends within a moment. What is in flight or in hand then is lost.
+        """Hands back what is in hand, and hands over what ends within a moment. What is in flight then is lost.
 
         The farewell comes last: from then on nothing of this worker is believed.
         """
         self._is_leaving = True
+        if self._phase is not None:
+            self._stop_dispatching(self._phase)
         tries = round(LEAVE_LIMIT_S / FLUSH_INTERVAL_S)
         while self._phase is not None and self._dispatcher.in_flight and tries:
             tries -= 1

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from aiperf.endpoint.exchange import ErrorKind, Outcome
-from aiperf.metrics.run_facts import WorkerFacts
+from aiperf.metrics.run_facts import PhaseFacts, WorkerFacts
 from aiperf.metrics.summary import summarise
+from aiperf.record.facts import Phase
 from aiperf.schedule.ledger import Ledger
 
 MS = 1_000_000
@@ -35,6 +36,12 @@ CLOSED = {"plan": {"load": {"concurrency": 10}}}
 CAPPED = {"plan": {"load": {"request_rate": 100.0, "concurrency": 10}}}
 NO_DUE = {"due_ns": -1}
 
+
+def phase_with(**changes) -> PhaseFacts:
+    """The measured phase of one second in which all went well but for the changes."""
+    return PhaseFacts(phase=Phase.PROFILING, start_ns=0, end_ns=10**9, ledger=Ledger(**ALL_WELL), **changes)
+
+
 RULES = [
     ("all is well", {}, "valid", None),
     ("every request failed", {"columns": {"outcome": Outcome.FAILED, "error_kind": ErrorKind.RESET},
@@ -53,6 +60,12 @@ RULES = [
     ("a worker was lost", {"ledger": {"issued": 102, "lost": 2}, "workers": [LOST_WORKER]}, "degraded", "lost_workers"),
     ("a worker was lost with a tenth", {"ledger": {"issued": 111, "lost": 11}, "workers": [LOST_WORKER]},
      "invalid", "lost_workers"),
+    ("some slots had no worker for a while", {"columns": NO_DUE, "plan": CLOSED["plan"],
+                                              "phases": [phase_with(unplaced_slot_s=0.05)]}, "valid", "slots"),
+    ("a fiftieth of the slots had no worker", {"columns": NO_DUE, "plan": CLOSED["plan"],
+                                               "phases": [phase_with(unplaced_slot_s=0.2)]}, "degraded", "slots"),
+    ("a tenth of the slots had no worker", {"columns": NO_DUE, "plan": CLOSED["plan"],
+                                            "phases": [phase_with(unplaced_slot_s=1.0)]}, "invalid", "slots"),
     ("credits were lost", {"ledger": {"issued": 102, "lost": 2}}, "degraded", "lost_credits"),
     ("a record processor was lost", {"lost_services": ["record-processor-1 (killed)"]}, "degraded", "lost_services"),
     ("narrow widths", {"columns": {"first_content_width_ns": 4 * MS}}, "valid", None),

@@ -84,10 +84,11 @@ class Simulation:
         delay_max_ns: int = 5 * MS,
         skew_max_ns: int = 0,
         lends: bool = True,
+        workers_planned: int = 0,
     ) -> None:
         self.random = random.Random(seed)
         self.plan = plan
-        self.scheduler = Scheduler(plan, lends=lends)
+        self.scheduler = Scheduler(plan, lends=lends, workers_planned=workers_planned)
         self.latency_ns = latency_ns
         self.latencies_ns = latencies_ns or {}
         self.delay_max_ns = delay_max_ns

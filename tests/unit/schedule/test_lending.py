@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from aiperf.schedule.hands import Hand
 from aiperf.schedule.ledger import CreditReturn
-from aiperf.schedule.lending import give_free_slots, take_idle_slots
+from aiperf.schedule.lending import give_free_slots, level_free_slots, take_idle_slots
 
 
 def hand(slots, *, held=None, limit=100, idle=0, overdue=0, settled=True):
@@ -76,3 +76,26 @@ def test_the_sum_of_slots_never_exceeds_the_total(holders, free):
         assert 1 <= slots < holders[position].slots
         holders[position].order_slots(slots)
     assert sum(holder.slots_held for holder in holders) <= total
+
+
+def test_where_all_slots_are_in_use_free_ones_go_to_who_has_fewest():
+    assert level_free_slots(12, [hand(4), hand(4), hand(0)]) == {2: 4}
+    assert level_free_slots(14, [hand(4), hand(4), hand(0)]) == {0: 5, 1: 5, 2: 4}
+    assert level_free_slots(12, [hand(5), hand(2, limit=3), hand(1)]) == {1: 3, 2: 4}
+
+
+def test_what_is_meant_for_a_hand_whose_order_is_unconfirmed_waits_for_it():
+    assert level_free_slots(12, [hand(4), hand(4), hand(2, settled=False)]) == {}
+    assert level_free_slots(16, [hand(4), hand(4), hand(2, settled=False)]) == {0: 6, 1: 5}
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 9), st.integers(0, 9), st.booleans()), min_size=1, max_size=6), st.integers(0, 60)
+)
+def test_levelling_exceeds_neither_the_total_nor_a_limit_and_leaves_nothing_that_could_be_held(holders, total):
+    hands = [hand(slots, limit=slots + room, settled=settled) for slots, room, settled in holders]
+    after = [level_free_slots(total, hands).get(position, each.slots) for position, each in enumerate(hands)]
+    assert sum(after) <= max(total, sum(each.slots for each in hands))
+    assert all(each.slots <= slots <= each.slots_max for each, slots in zip(hands, after, strict=True))
+    if all(each.settled for each in hands):
+        assert sum(after) == max(sum(each.slots for each in hands), min(total, sum(each.slots_max for each in hands)))

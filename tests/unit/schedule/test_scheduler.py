@@ -3,6 +3,7 @@
 from collections import Counter
 from itertools import pairwise
 
+import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -272,6 +273,27 @@ def test_slots_that_could_not_move_go_to_the_spare_that_joins(simulate, phase_pl
     assert len(of_spare) > 6 * 70, "six slots of 50 ms for four seconds, less what messages take"
 
 
+@pytest.mark.parametrize("planned", [2, 3])
+def test_in_closed_loop_a_planned_worker_that_comes_late_gets_an_even_share(phase_plan, simulate, planned):
+    plan = phase_plan(concurrency=12, duration_ns=8 * S, grace_ns=S)
+    simulation = simulate(plan, named([100] * 2), workers_planned=planned)
+    simulation.join("late", 100, START_NS + 2 * S)
+    run = simulation.run()
+    assert simulation.scheduler.slots == ({"w0": 4, "w1": 4, "late": 4} if planned == 3 else {"w0": 6, "w1": 6})
+    assert run.in_flight_max == 12
+    # Slots on their way from one to another are used by neither, but not for long.
+    assert len(run.dispatched_ns) > 0.98 * 12 * 8 * S / (50 * MS)
+
+
+def test_a_replacement_gets_the_share_that_the_survivors_took_over(phase_plan, simulate):
+    simulation = simulate(phase_plan(concurrency=12, duration_ns=9 * S, grace_ns=S), named([100] * 3))
+    simulation.lose("w1", START_NS + 2 * S)
+    simulation.join("w1.1", 100, START_NS + 5 * S)
+    run = simulation.run()
+    assert simulation.scheduler.slots == {"w0": 4, "w2": 4, "w1.1": 4}
+    assert run.in_flight_max == 12
+
+
 @pytest.mark.parametrize("rate", [{}, {"rate_rps": 200}])
 def test_slots_nobody_could_hold_are_counted_until_they_are_placed_again(phase_plan, rate):
     scheduler = Scheduler(phase_plan(concurrency=12, duration_ns=8 * S, grace_ns=S, **rate))
@@ -299,6 +321,22 @@ def test_in_open_loop_a_worker_that_comes_late_is_used_if_it_was_planned(phase_p
         assert bool(scheduler.worker_joined("c", 10, START_NS)) is is_used
 
 
+def shares_of(names: str) -> list[WorkerShare]:
+    return [WorkerShare(name, 10) for name in names]
+
+
+def given_by(actions) -> dict[str, np.ndarray]:
+    issues = list(filter(is_issue, actions))
+    return {
+        worker: np.concatenate([issue.indices for issue in issues if issue.worker == worker])
+        for worker in {issue.worker for issue in issues}
+    }
+
+
+def is_issue(action) -> bool:
+    return isinstance(action, IssueCredits)
+
+
 def test_a_name_seen_before_is_never_used_again(phase_plan):
     scheduler = Scheduler(phase_plan(rate_rps=100, duration_ns=8 * S))
     scheduler.start([WorkerShare("a", 10), WorkerShare("b", 10)], START_NS, 0)
@@ -314,6 +352,31 @@ def test_returns_of_a_lost_worker_change_nothing(phase_plan):
     before = scheduler.ledger
     assert scheduler.returned("a", CreditReturn(completed=1), START_NS) == []
     assert scheduler.ledger == before
+
+
+def test_credits_that_a_leaving_worker_hands_back_are_the_next_that_others_get(phase_plan):
+    scheduler = Scheduler(phase_plan(concurrency=4, request_count=100))
+    given = given_by(scheduler.start(shares_of("ab"), START_NS, 0))
+    unused = given["a"][2:]
+    scheduler.returned("a", CreditReturn(unused=unused.tobytes(), in_flight=2), START_NS)
+    scheduler.returned("a", CreditReturn(completed=2), START_NS)
+    handed = scheduler.ledger.issued
+    assert not list(filter(is_issue, scheduler.worker_lost("a", START_NS))), "b has as many as its slots can use"
+    (issue,) = filter(is_issue, scheduler.returned("b", CreditReturn(completed=4, idle_slots=2), START_NS))
+    assert issue.indices[: unused.size].tolist() == unused.tolist()
+    assert scheduler.ledger.issued == handed + issue.indices.size
+    assert scheduler.ledger.lost == 0
+
+
+def test_arrivals_that_a_leaving_worker_hands_back_stay_unsent(phase_plan):
+    scheduler = Scheduler(phase_plan(rate_rps=10, request_count=100))
+    given = given_by(scheduler.start(shares_of("ab"), START_NS, 0))
+    scheduler.returned("a", CreditReturn(unused=given["a"].tobytes()), START_NS)
+    scheduler.worker_lost("a", START_NS)
+    issues = filter(is_issue, scheduler.tick(START_NS + 5 * S))
+    assert not {int(index) for issue in issues for index in issue.indices} & set(given["a"].tolist())
+    assert scheduler.ledger.lost == 0
+    assert scheduler.ledger.unsent >= given["a"].size
 
 
 @pytest.mark.parametrize("load", [{"rate_rps": 10}, {"concurrency": 10}, {"rate_rps": 10, "concurrency": 3}])
