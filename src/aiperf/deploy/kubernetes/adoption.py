@@ -40,7 +40,7 @@ from aiperf.schedule.phases import phases
 from aiperf.service.layout import Layout
 
 APPLY_PATIENCE_S = 120.0
-"""The controller may start before all of the manifests were applied, or while an earlier run of that name is removed."""
+"""The controller may start before all manifests were applied, or while an earlier run of that name is removed."""
 PAUSE_S = 0.5
 
 

@@ -45,7 +45,8 @@ def time_text(at_s: int) -> str:
 
 def owned_objects(blueprint: Blueprint, controller_uid: str) -> list[Manifest]:
     """Everything that the controller Job owns, in order: what pods need comes before the pods."""
-    return [_owned(manifest, blueprint, controller_uid) for manifest in (*_surroundings(blueprint), *service_jobs(blueprint))]
+    owned = [*_surroundings(blueprint), *service_jobs(blueprint)]
+    return [_owned(manifest, blueprint, controller_uid) for manifest in owned]
 
 
 def standalone_manifests(blueprint: Blueprint) -> list[Manifest]:
