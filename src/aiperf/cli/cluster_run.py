@@ -14,6 +14,7 @@ from aiperf.cli.operator import LEFT_ALONE, Operator
 from aiperf.deploy.kubernetes.api_line import ApiLine
 from aiperf.deploy.kubernetes.blueprint import Blueprint
 from aiperf.deploy.kubernetes.cluster import Cluster
+from aiperf.deploy.kubernetes.creation import create_run
 from aiperf.deploy.kubernetes.draft import draft_blueprint
 from aiperf.deploy.kubernetes.manifests import standalone_manifests
 from aiperf.deploy.kubernetes.plan_screen import plan_screen, screen_text
@@ -22,7 +23,7 @@ from aiperf.deploy.kubernetes.preflight import failed, preflight, render
 from aiperf.deploy.kubernetes.reach import entrance
 from aiperf.deploy.kubernetes.run_length import namespace_s_max
 from aiperf.deploy.kubernetes.run_secrets import make_run_secrets
-from aiperf.deploy.kubernetes.service_manager import KubernetesServiceManager
+from aiperf.deploy.kubernetes.service_manager import HostedRun, KubernetesServiceManager
 from aiperf.deploy.kubernetes.survey import survey
 from aiperf.deploy.kubernetes.yaml_out import yaml_text
 from aiperf.errors import InfrastructureError
@@ -84,8 +85,12 @@ async def _operate(
 ) -> RunFinished:
     plan = blueprint.plan
     lasts_s = namespace_s_max(plan, phases(plan, blueprint.layout.random_seed))
+    expires_at_s = None if lasts_s is None else int(time.time()) + lasts_s
     manager = KubernetesServiceManager(
-        cluster, blueprint, view.notice, expires_at_s=None if lasts_s is None else int(time.time()) + lasts_s
+        cluster,
+        HostedRun(blueprint.layout, blueprint.namespace, blueprint.owns_namespace),
+        view.notice,
+        create=lambda: create_run(cluster, blueprint, view.notice, expires_at_s),
     )
     line = ApiLine(
         cluster,

@@ -29,6 +29,7 @@ API_PRIVATE_KEY_NAME = "tls.key"
 SHARED_SECRETS = (TOKEN_NAME, WIRE_KEYS_NAME, API_CERTIFICATE_NAME)
 """Names of secret files that every container sees: to fetch the dataset, to speak to its peers."""
 
+
 def config_map(blueprint: Blueprint) -> dict[str, Any]:
     """Plan without secrets, layout, and the endpoint's certificate authorities."""
     files = {
