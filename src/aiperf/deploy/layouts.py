@@ -24,6 +24,7 @@ from aiperf.plan.plan import ServicesPlan
 from aiperf.schedule.phases import PhasePlan
 from aiperf.service.layout import SINGLETONS, Apis, Host, Layout, ServiceSeat, ServiceType, binder_of
 from aiperf.service.machine import FILES_KEPT_BACK, Machine, connections_max
+from aiperf.units import NS_PER_MS
 from aiperf.wire.address import LOOPBACK
 
 CONNECTIONS_PER_WORKER = 1_000

@@ -58,7 +58,7 @@ async def _attach(chosen: Chosen) -> int:
         existing = await read_run(cluster, found, chosen.text(ACCESS))
         artifact_dir = make_artifact_dir(existing.plan, Path(chosen.text(ARTIFACT_DIR) or "artifacts"))
         ui = chosen.text(UI)
-        view = open_view(cast(Kind | None, ui), sys.stderr)
+        view = open_view(cast("Kind | None", ui), sys.stderr)
         try:
             finished = await _operate(cluster, existing, artifact_dir, view, keeps=chosen.has(NO_CLEANUP))
             if finished.outcome != LEFT_ALONE and not chosen.has(NO_CLEANUP):
