@@ -39,7 +39,7 @@ def run(argv: Sequence[str]) -> int:
     options = parser.parse_args(argv)
     layout = read_layout(options.run_dir / LAYOUT_NAME)
     plan = load_dump((options.run_dir / PLAN_NAME).read_text())
-    start_logging(Path(layout.artifact_dir), plan.services.log_level, options.host)
+    start_logging(Path(layout.artifact_dir), plan.services.log_level, options.host, also_stderr=not layout.shares_disk)
     equipment = None
     if not layout.shares_disk:
         # Loads the HTTP API, which local hosts do without.
