@@ -12,7 +12,7 @@ from aiperf.cli.kube.usage import CLUSTER_OPTIONS, Chosen, Option, Usage, read_u
 from aiperf.deploy.kubernetes.cluster import Cluster
 from aiperf.deploy.kubernetes.leftovers import Choice, Leftover, find_leftovers
 from aiperf.deploy.kubernetes.removal import remove_run
-from aiperf.deploy.kubernetes.runs import find_run
+from aiperf.deploy.kubernetes.runs import FoundRun, RunState, find_run
 from aiperf.errors import ClusterError, ExitCode, InfrastructureError
 
 EXPIRED = Option("--expired", "Only what has outlived its time.")
@@ -41,10 +41,7 @@ async def _clean_up(chosen: Chosen) -> int:
         leftovers = await find_leftovers(cluster, chosen.namespace, choice, datetime.now(UTC))
         if choice.run_id and not leftovers:
             found = await find_run(cluster, choice.run_id, chosen.namespace)
-            raise ClusterError(
-                f"run {found.run_id} is {found.state.value}: it is not removed",
-                f"To end it in order: aiperf kube cancel {found.run_id}. To remove it as it is: --all.",
-            )
+            raise _refusal(found)
         if not leftovers:
             print("there is nothing to remove")
         elif chosen.has(DRY_RUN):
@@ -52,6 +49,18 @@ async def _clean_up(chosen: Chosen) -> int:
         else:
             await _remove(cluster, leftovers)
     return ExitCode.DONE
+
+
+def _refusal(run: FoundRun) -> ClusterError:
+    """Why a run that was named stays."""
+    if run.state is RunState.SERVING:
+        what, hint = (
+            "serves results that nobody has fetched",
+            f"Fetch them: aiperf kube results {run.run_id} --cleanup.",
+        )
+    else:
+        what, hint = f"is {run.state.value}", f"End it in order: aiperf kube cancel {run.run_id}."
+    return ClusterError(f"run {run.run_id} {what}: it is not removed", f"{hint} To remove it as it is: --all.")
 
 
 def sentence(leftover: Leftover) -> str:

@@ -7,7 +7,7 @@ A run is known by the labels of its Jobs: nothing else is asked, so that a list 
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Any
@@ -67,7 +67,7 @@ class FoundRun:
 async def list_runs(cluster: Cluster, namespace: str | None) -> tuple[list[FoundRun], str]:
     """The runs of one namespace or (None) of all that may be looked at, the latest first; and where was looked."""
     jobs, where = await _list(cluster, namespace, OURS)
-    return runs_of(jobs), where
+    return [await _looked_at_closely(cluster, run) for run in runs_of(jobs)], where
 
 
 async def find_run(cluster: Cluster, run_id: str, namespace: str | None) -> FoundRun:
@@ -82,10 +82,31 @@ async def find_run(cluster: Cluster, run_id: str, namespace: str | None) -> Foun
         places = " and ".join(sorted(run.namespace for run in found))
         raise ClusterError(f"run {run_id} is in more than one namespace: {places}", "Give one by --namespace.")
     if found:
-        return found[0]
+        return await _looked_at_closely(cluster, found[0])
     others, _ = await list_runs(cluster, namespace)
     place = f" in namespace {where}" if where else ""
     raise ClusterError(f"there is no run {run_id}{place}", _others_hint(run_id, others, place), reason="NotFound")
+
+
+async def _looked_at_closely(cluster: Cluster, run: FoundRun) -> FoundRun:
+    """Workers that are not ready have not begun, or have just ended: a Job does not tell which, pods do."""
+    if run.state is not RunState.STARTING:
+        return run
+    labels = {**OURS, LABEL_RUN_ID: run.run_id, LABEL_COMPONENT: Component.WORKER.value}
+    try:
+        pods = await cluster.list("Pod", run.namespace, labels)
+    except ClusterError as error:
+        if error.reason == "Forbidden":
+            return run
+        raise
+    return replace(run, state=RunState.RUNNING) if any(_has_worked(pod) for pod in pods) else run
+
+
+def _has_worked(pod: Mapping[str, Any]) -> bool:
+    return any(
+        each["name"] == Component.WORKER.value and "terminated" in each.get("state", {})
+        for each in pod.get("status", {}).get("containerStatuses", [])
+    )
 
 
 def refuse_when_gone(run: FoundRun) -> None:
