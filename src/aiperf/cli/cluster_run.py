@@ -4,6 +4,7 @@ Owns: from the plan to the exit code. Does not own: objects, pods, the API (`aip
 """
 
 import asyncio
+import contextlib
 import sys
 import time
 from collections.abc import Mapping
@@ -14,7 +15,9 @@ from aiperf.cli.operator import LEFT_ALONE, Operator
 from aiperf.deploy.kubernetes.api_line import ApiLine
 from aiperf.deploy.kubernetes.blueprint import Blueprint
 from aiperf.deploy.kubernetes.cluster import Cluster
+from aiperf.deploy.kubernetes.creation import create_run
 from aiperf.deploy.kubernetes.draft import draft_blueprint
+from aiperf.deploy.kubernetes.leftovers import sweep_expired_namespaces
 from aiperf.deploy.kubernetes.manifests import standalone_manifests
 from aiperf.deploy.kubernetes.plan_screen import plan_screen, screen_text
 from aiperf.deploy.kubernetes.pod_plan import user_files
@@ -22,10 +25,10 @@ from aiperf.deploy.kubernetes.preflight import failed, preflight, render
 from aiperf.deploy.kubernetes.reach import entrance
 from aiperf.deploy.kubernetes.run_length import namespace_s_max
 from aiperf.deploy.kubernetes.run_secrets import make_run_secrets
-from aiperf.deploy.kubernetes.service_manager import KubernetesServiceManager
-from aiperf.deploy.kubernetes.survey import survey
+from aiperf.deploy.kubernetes.service_manager import HostedRun, KubernetesServiceManager
+from aiperf.deploy.kubernetes.survey import Survey, survey
 from aiperf.deploy.kubernetes.yaml_out import yaml_text
-from aiperf.errors import InfrastructureError
+from aiperf.errors import ClusterError, InfrastructureError
 from aiperf.plan.plan import Plan
 from aiperf.schedule.phases import phases
 from aiperf.ui.live import View, open_view
@@ -46,6 +49,7 @@ def run_in_cluster(plan: Plan, run_id: str, seed: int, artifact_dir: Path) -> Ru
 async def _run(plan: Plan, run_id: str, seed: int, artifact_dir: Path) -> RunFinished:
     chosen = plan.kubernetes
     async with Cluster.connect(chosen.kubeconfig, chosen.kubecontext) as cluster:
+        await _sweep(cluster)
         blueprint = await _settle(cluster, plan, run_id, seed)
         view = open_view(plan.services.ui, sys.stderr)
         try:
@@ -54,8 +58,33 @@ async def _run(plan: Plan, run_id: str, seed: int, artifact_dir: Path) -> RunFin
             view.close()
 
 
+def check_cluster(plan: Plan, run_id: str, seed: int) -> bool:
+    """Prints what would be made and all checks; whether the benchmark could run. Raises: AIPerfError."""
+    return asyncio.run(_check(plan, run_id, seed))
+
+
+async def _check(plan: Plan, run_id: str, seed: int) -> bool:
+    async with Cluster.connect(plan.kubernetes.kubeconfig, plan.kubernetes.kubecontext) as cluster:
+        blueprint, _, screen = await _draft(cluster, plan, run_id, seed)
+        print(screen, end="\n\n", flush=True)
+        checks = await preflight(cluster, blueprint, probe=True)
+        print(render(checks))
+        return not failed(checks)
+
+
 async def _settle(cluster: Cluster, plan: Plan, run_id: str, seed: int) -> Blueprint:
     """The run as it will be, shown and checked before anything is created. Raises: AIPerfError."""
+    blueprint, found, screen = await _draft(cluster, plan, run_id, seed)
+    _say(screen)
+    if not plan.kubernetes.skip_preflight:
+        checks = await preflight(cluster, blueprint, probe=found.namespace_exists)
+        if failed(checks):
+            raise InfrastructureError(f"the cluster is not ready for this run\n{render(checks)}")
+    return blueprint
+
+
+async def _draft(cluster: Cluster, plan: Plan, run_id: str, seed: int) -> tuple[Blueprint, Survey, str]:
+    """The run as it will be, what it was drafted from, and the screen that tells of it."""
     found = await survey(cluster, plan, run_id)
     blueprint = draft_blueprint(
         plan,
@@ -71,12 +100,7 @@ async def _settle(cluster: Cluster, plan: Plan, run_id: str, seed: int) -> Bluep
     screen = plan_screen(
         blueprint, context=cluster.context, server=cluster.server, namespace_exists=found.namespace_exists
     )
-    _say("\n".join([screen_text(screen), *found.notes]))
-    if not plan.kubernetes.skip_preflight:
-        checks = await preflight(cluster, blueprint, probe=found.namespace_exists)
-        if failed(checks):
-            raise InfrastructureError(f"the cluster is not ready for this run\n{render(checks)}")
-    return blueprint
+    return blueprint, found, "\n".join([screen_text(screen), *found.notes])
 
 
 async def _operate(
@@ -84,8 +108,12 @@ async def _operate(
 ) -> RunFinished:
     plan = blueprint.plan
     lasts_s = namespace_s_max(plan, phases(plan, blueprint.layout.random_seed))
+    expires_at_s = None if lasts_s is None else int(time.time()) + lasts_s
     manager = KubernetesServiceManager(
-        cluster, blueprint, view.notice, expires_at_s=None if lasts_s is None else int(time.time()) + lasts_s
+        cluster,
+        HostedRun(blueprint.layout, blueprint.namespace, blueprint.owns_namespace),
+        view.notice,
+        create=lambda: create_run(cluster, blueprint, view.notice, expires_at_s),
     )
     line = ApiLine(
         cluster,
@@ -103,6 +131,13 @@ async def _operate(
         _say(f"run {blueprint.run_id} goes on: aiperf kube attach {blueprint.run_id}{where}")
         print(blueprint.run_id)
     return finished
+
+
+async def _sweep(cluster: Cluster) -> None:
+    """Removes namespaces that lost runs have left, as far as it may."""
+    with contextlib.suppress(ClusterError):  # what is wrong with the cluster is found and told by what comes next
+        if swept := await sweep_expired_namespaces(cluster):
+            _say(f"removed what lost runs had left: {', '.join(swept)}")
 
 
 def _ca_pem(plan: Plan) -> str:

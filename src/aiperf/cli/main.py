@@ -62,7 +62,7 @@ def service(argv: Sequence[str]) -> int:
 
 
 def kube(argv: Sequence[str]) -> int:
-    from aiperf.cli.kube import run  # its commands load what they need
+    from aiperf.cli.kube.command import run  # its commands load what they need
 
     return run(argv)
 
@@ -70,7 +70,7 @@ def kube(argv: Sequence[str]) -> int:
 COMMANDS = {
     "profile": Command(profile, "Measure an endpoint under load."),
     "mock-server": Command(mock_server, "Serve an endpoint of known latency, to try aiperf on."),
-    "kube": Command(kube, "Look after benchmarks in a Kubernetes cluster.", hidden=True),
+    "kube": Command(kube, "Look after benchmarks in a Kubernetes cluster."),
     "service": Command(service, "Host services of a run.", hidden=True),
 }
 

@@ -9,30 +9,26 @@ import os
 import secrets
 import signal
 import sys
-import time
 from collections.abc import Sequence
 from pathlib import Path
 
 from aiperf.cli.flags import plan_from_argv
 from aiperf.cli.operator import ENDING_SIGNALS, Operator
+from aiperf.cli.outcome import make_artifact_dir, report
 from aiperf.cli.service import leave_for_services
 from aiperf.cli.service import run as run_service
 from aiperf.deploy.layouts import local_layout, worker_count
 from aiperf.deploy.line import BusLine
 from aiperf.deploy.local import MultiProcessServiceManager, private_work_dir
-from aiperf.errors import ExitCode, InfrastructureError
+from aiperf.errors import ExitCode
 from aiperf.plan.origins import is_given
 from aiperf.plan.plan import Plan, settled
-from aiperf.report.console import print_summary
 from aiperf.schedule.phases import phases
 from aiperf.service.host import remove_run_dirs
 from aiperf.service.layout import Layout
 from aiperf.service.machine import this_machine
 from aiperf.ui.live import open_view
 from aiperf.wire.messages import RunFinished
-
-PART_LENGTH_MAX = 50
-"""Characters of a model's name in the folder's: it need only be recognised, and a file name has 255 bytes at most."""
 
 
 def run(argv: Sequence[str]) -> int:
@@ -47,7 +43,7 @@ def run(argv: Sequence[str]) -> int:
         return _run_in_cluster(plan, run_id, seed)
     schedule = phases(plan, seed)
     workers = worker_count(schedule, plan.services, this_machine())
-    artifact_dir = _make_artifact_dir(plan)
+    artifact_dir = make_artifact_dir(plan, plan.results.artifact_dir)
     with contextlib.ExitStack() as stack:
         signal.pthread_sigmask(signal.SIG_BLOCK, ENDING_SIGNALS)
         stack.callback(signal.pthread_sigmask, signal.SIG_UNBLOCK, ENDING_SIGNALS)
@@ -64,7 +60,7 @@ def run(argv: Sequence[str]) -> int:
         Path(layout.data_dir).mkdir(mode=0o700)
         leave_for_services(layout, plan, work_dir)
         finished = _run_local(layout, plan)
-    return _report(finished, plan)
+    return report(finished, plan.services.ui)
 
 
 def _run_in_cluster(plan: Plan, run_id: str, seed: int) -> int:
@@ -73,9 +69,9 @@ def _run_in_cluster(plan: Plan, run_id: str, seed: int) -> int:
     if plan.kubernetes.dry_run:
         cluster_run.print_manifests(plan, run_id, seed)
         return ExitCode.DONE
-    artifact_dir = _make_artifact_dir(plan)
+    artifact_dir = make_artifact_dir(plan, plan.results.artifact_dir)
     try:
-        return _report(cluster_run.run_in_cluster(plan, run_id, seed, artifact_dir), plan)
+        return report(cluster_run.run_in_cluster(plan, run_id, seed, artifact_dir), plan.services.ui)
     finally:
         with contextlib.suppress(OSError):  # one that nothing was put into is not left
             artifact_dir.rmdir()
@@ -90,36 +86,3 @@ def _run_local(layout: Layout, plan: Plan) -> RunFinished:
         stack.callback(view.close)
         logs = f"{layout.artifact_dir}/logs/aiperf.log"
         return asyncio.run(Operator(layout, manager, BusLine(layout), view, logs=logs).run())
-
-
-def _report(finished: RunFinished, plan: Plan) -> int:
-    if finished.summary_path and plan.services.ui != "none":
-        print_summary(Path(finished.summary_path), sys.stdout)
-    if finished.exit_code not in (ExitCode.DONE, ExitCode.INTERRUPTED):
-        print(f"aiperf: error: {finished.reason}", file=sys.stderr)
-    elif finished.exit_code == ExitCode.INTERRUPTED:
-        where = "; the results so far are in the artifacts" if finished.summary_path else ""
-        print(f"aiperf: interrupted{where}", file=sys.stderr)
-    return finished.exit_code
-
-
-def _make_artifact_dir(plan: Plan) -> Path:
-    """A new folder for this run: `<artifact dir>/<model>-<dialect>-<load>-<time>`."""
-    load = plan.load
-    parts = [plan.endpoint.models[0].rsplit("/", 1)[-1], plan.endpoint.endpoint_type]
-    if load.concurrency is not None:
-        parts.append(f"concurrency{load.concurrency}")
-    if load.request_rate is not None:
-        parts.append(f"rate{load.request_rate:g}")
-    name = "-".join("".join(c if c.isalnum() or c in "._-" else "_" for c in part)[:PART_LENGTH_MAX] for part in parts)
-    stamp = time.strftime("%Y%m%d-%H%M%S")
-    for attempt in range(100):
-        path = plan.results.artifact_dir / f"{name}-{stamp}{f'-{attempt}' if attempt else ''}"
-        try:
-            path.mkdir(parents=True)
-        except FileExistsError:
-            continue
-        except OSError as error:
-            raise InfrastructureError(f"cannot create the artifact directory {path}: {error.strerror}") from error
-        return path.resolve()
-    raise InfrastructureError(f"cannot find a free name for the artifact directory {path}")

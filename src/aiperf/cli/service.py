@@ -39,11 +39,14 @@ def run(argv: Sequence[str]) -> int:
     options = parser.parse_args(argv)
     layout = read_layout(options.run_dir / LAYOUT_NAME)
     plan = load_dump((options.run_dir / PLAN_NAME).read_text())
-    start_logging(Path(layout.artifact_dir), plan.services.log_level, options.host)
+    start_logging(Path(layout.artifact_dir), plan.services.log_level, options.host, also_stderr=not layout.shares_disk)
     equipment = None
     if not layout.shares_disk:
-        from aiperf.deploy.kubernetes.in_pod import pod_equipment  # loads the HTTP API, which local hosts do without
+        # Loads the HTTP API, which local hosts do without.
+        from aiperf.deploy.kubernetes.endpoint_secrets import with_endpoint_secrets
+        from aiperf.deploy.kubernetes.in_pod import pod_equipment
 
+        plan = with_endpoint_secrets(plan, os.environ)
         equipment = pod_equipment(options.host, layout, plan, options.run_dir)
     return run_host(options.host, layout, plan, options.parent_pipe, equipment, options.incarnation)
 

@@ -186,20 +186,23 @@ def remove_run_dirs(layout: Layout) -> None:
     shutil.rmtree(layout.data_dir, ignore_errors=True)
 
 
-def start_logging(artifact_dir: Path, level: str, host_id: str) -> None:
+def start_logging(artifact_dir: Path, level: str, host_id: str, *, also_stderr: bool = False) -> None:
     """Sends this process's log lines to the run's `logs/aiperf.log`, shared by all processes.
 
-    Appending whole lines keeps them apart. Raises: OSError if the file cannot be opened.
+    Appending whole lines keeps them apart. `also_stderr`: where that is collected, as a container's is. Raises: OSError
+    if the file cannot be opened.
     """
     directory = artifact_dir / "logs"
     directory.mkdir(parents=True, exist_ok=True)
-    handler = logging.FileHandler(directory / "aiperf.log")
-    handler.setFormatter(
-        logging.Formatter(
-            f"%(asctime)s.%(msecs)03d %(levelname)-7s {host_id}[{os.getpid()}] %(name)s: %(message)s", "%H:%M:%S"
-        )
+    handlers: list[logging.Handler] = [logging.FileHandler(directory / "aiperf.log")]
+    if also_stderr:
+        handlers.append(logging.StreamHandler())
+    formatter = logging.Formatter(
+        f"%(asctime)s.%(msecs)03d %(levelname)-7s {host_id}[{os.getpid()}] %(name)s: %(message)s", "%H:%M:%S"
     )
+    for handler in handlers:
+        handler.setFormatter(formatter)
     names = {"trace": logging.DEBUG, "debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING}
-    logging.basicConfig(level=names.get(level, logging.ERROR), handlers=[handler], force=True)
+    logging.basicConfig(level=names.get(level, logging.ERROR), handlers=handlers, force=True)
     logging.captureWarnings(True)
     logging.raiseExceptions = False  # a line that cannot be written (a full disk) is no business of the terminal's

@@ -292,7 +292,7 @@ def _first_process() -> int | None:
             continue
         try:
             argv = (entry / "cmdline").read_bytes().split(b"\0")
-            if str(SPECIFICATION).encode() in argv and str(NODE_PROGRAM).encode() in argv:
+            if str(SPECIFICATION).encode() in argv and any(word.endswith(b"/node.py") for word in argv):
                 state, inner = _state_and_inner_pid(entry)
                 if inner == 1 and state != "Z":
                     return int(entry.name)

@@ -12,7 +12,7 @@ CONTAINERD_VERSION = "v2.2.9"
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[2]
-CACHE = ROOT / ".cache" / "kubernetes"
+CACHE = (ROOT / ".cache" / "kubernetes").resolve()
 BINARIES = CACHE / VERSION / "bin"
 IMAGES = CACHE / "images"
 RUN = CACHE / "run"

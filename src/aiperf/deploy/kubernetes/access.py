@@ -3,7 +3,7 @@
 Owns: ServiceAccount, Role, RoleBinding. Does not own: what the user needs (`rights`).
 
 No verb, resource or name more than is used. Of cluster scope is only the namespace itself: a Role inside of it may let
-its accounts read and delete it, and no other.
+its accounts read and delete it (and, of a standalone run, note when it may be removed), and no other.
 """
 
 from typing import Any
@@ -49,7 +49,8 @@ def controller_rules(blueprint: Blueprint) -> list[dict[str, Any]]:
     """Why a pod was lost; the end of a namespace of ours; for a standalone run, what its starter would have done."""
     rules = [_rule("", ["pods"], ["get", "list", "watch"])]
     if blueprint.owns_namespace:
-        rules.append(_rule("", ["namespaces"], ["get", "delete"], blueprint.namespace))
+        adopting = ["patch"] if blueprint.standalone else []
+        rules.append(_rule("", ["namespaces"], ["get", *adopting, "delete"], blueprint.namespace))
     if blueprint.standalone:
         rules += _adoption_rules(blueprint)
     return rules

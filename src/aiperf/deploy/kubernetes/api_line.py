@@ -38,14 +38,17 @@ class ApiLine:
         *,
         files: Mapping[Uploadable, Path] | None = None,
         opened: Callable[[], None] = lambda: None,
+        keeps: bool = False,
     ) -> None:
-        """`files`: to be sent as soon as the controller answers; then `opened` is called."""
+        """`files`: to be sent as soon as the controller answers; then `opened` is called. `keeps`: the controller
+        goes on to serve the results when they were fetched."""
         self._cluster = cluster
         self._entrance = entrance
         self._artifact_dir = artifact_dir
         self._tell = tell
         self._files = files or {}
         self._opened = opened
+        self._keeps = keeps
         self._stack = contextlib.AsyncExitStack()
         self._client: ApiClient | None = None
         self._told: AsyncIterator[Told] | None = None
@@ -92,7 +95,8 @@ class ApiLine:
         assert self._client is not None
         try:
             paths = await self._client.fetch_artifacts(self._artifact_dir)
-            await self._client.confirm_fetched()
+            if not self._keeps:
+                await self._client.confirm_fetched()
         except AIPerfError:
             if finished.summary_path:
                 raise

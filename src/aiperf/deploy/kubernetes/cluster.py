@@ -172,10 +172,17 @@ class Cluster:
         return bool(answer["status"]["allowed"])
 
     async def pod_log(
-        self, name: str, namespace: str, container: str, *, tail_lines: int | None = None, previous: bool = False
+        self,
+        name: str,
+        namespace: str,
+        container: str,
+        *,
+        tail_lines: int | None = None,
+        previous: bool = False,
+        timestamps: bool = False,
     ) -> str:
-        """What a container has written; nothing if it has not run."""
-        params: dict[str, str] = {"container": container}
+        """What a container has written; nothing if it has not run. `timestamps`: RFC 3339 before each line."""
+        params: dict[str, str] = {"container": container, "timestamps": str(timestamps).lower()}
         if tail_lines is not None:
             params["tailLines"] = str(tail_lines)
         if previous:

@@ -38,7 +38,11 @@ def controller_job(blueprint: Blueprint) -> dict[str, Any]:
 
 
 def service_jobs(blueprint: Blueprint) -> list[dict[str, Any]]:
-    """Every other Job, in the order of the layout. Of a standalone run they wait for the controller to resume them."""
+    """Every other Job, in the order of the layout.
+
+    None is ever suspended: of a standalone run, pods wait for the Secret that the controller makes. A Job that the
+    controller had resumed would be suspended again, and its pods ended, by whoever applies the manifests again.
+    """
     present = [component for component in blueprint.sizing.resources if component is not Component.CONTROLLER]
     compact = blueprint.sizing.topology == "compact"
     jobs = []
@@ -73,7 +77,7 @@ def _single(blueprint: Blueprint, component: Component, host: Host) -> dict[str,
     keeps = component is Component.RECORDS_MANAGER
     end_s = blueprint.controller_s if keeps else blueprint.work_s
     return {
-        "suspend": blueprint.standalone,
+        "suspend": False,
         "completions": 1,
         "parallelism": 1,
         "backoffLimit": 0,
@@ -91,7 +95,7 @@ def _indexed(blueprint: Blueprint, component: Component, host: Host, sidecar: Ho
     count = blueprint.sizing.count(component)
     hopeless = [int(ExitCode.USAGE), int(ExitCode.BUG)]
     return {
-        "suspend": blueprint.standalone,
+        "suspend": False,
         "completionMode": "Indexed",
         "completions": count,
         "parallelism": count,

@@ -14,7 +14,7 @@ from typing import Any
 from aiperf.deploy.kubernetes.access import access_objects
 from aiperf.deploy.kubernetes.blueprint import Account, Blueprint
 from aiperf.deploy.kubernetes.jobs import controller_job, service_jobs
-from aiperf.deploy.kubernetes.names import ANNOTATION_EXPIRES_AT, Component
+from aiperf.deploy.kubernetes.names import ANNOTATION_EXPIRES_AT, Component, Names
 from aiperf.deploy.kubernetes.network import access_service, headless_service, network_policy
 from aiperf.deploy.kubernetes.pod_plan import UPLOAD_DIR
 from aiperf.deploy.kubernetes.run_files import config_map, secret
@@ -33,27 +33,33 @@ def namespace(blueprint: Blueprint, expires_at_s: int | None = None) -> Manifest
     """A namespace for this run alone. Whoever finds it later than `expires_at_s` (Unix time) may remove it."""
     metadata: Manifest = {"name": blueprint.namespace, "labels": blueprint.labels(), **blueprint.annotations()}
     if expires_at_s is not None:
-        expires = datetime.fromtimestamp(expires_at_s, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-        metadata["annotations"] = {**metadata.get("annotations", {}), ANNOTATION_EXPIRES_AT: expires}
+        expiry = {ANNOTATION_EXPIRES_AT: time_text(expires_at_s)}
+        metadata["annotations"] = {**metadata.get("annotations", {}), **expiry}
     return {"apiVersion": "v1", "kind": "Namespace", "metadata": metadata}
+
+
+def time_text(at_s: int) -> str:
+    """Unix time as the API writes it."""
+    return datetime.fromtimestamp(at_s, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def owned_objects(blueprint: Blueprint, controller_uid: str) -> list[Manifest]:
     """Everything that the controller Job owns, in order: what pods need comes before the pods."""
-    return [_owned(manifest, blueprint, controller_uid) for manifest in _dependents(blueprint)]
+    owned = [*_surroundings(blueprint), *service_jobs(blueprint)]
+    return [_owned(manifest, blueprint, controller_uid) for manifest in owned]
 
 
 def standalone_manifests(blueprint: Blueprint) -> list[Manifest]:
     """What `kubectl apply` takes and what then runs by itself, without a secret in it.
 
-    The controller comes last: when it starts, all that it adopts is there. Raises: PlanError if the run could not
-    work so.
+    The controller comes before the pods that wait for it: where there is room for some of them only, it must be
+    among those. Raises: PlanError if the run could not work so.
     """
     problems = standalone_problems(blueprint)
     if problems:
         raise PlanError(*problems)
     first = [namespace(blueprint)] if blueprint.owns_namespace else []
-    return [*first, *_dependents(blueprint), controller_job(blueprint)]
+    return [*first, *_surroundings(blueprint), controller_job(blueprint), *service_jobs(blueprint)]
 
 
 def standalone_problems(blueprint: Blueprint) -> list[Problem]:
@@ -79,7 +85,8 @@ def standalone_problems(blueprint: Blueprint) -> list[Problem]:
     return problems
 
 
-def _dependents(blueprint: Blueprint) -> list[Manifest]:
+def _surroundings(blueprint: Blueprint) -> list[Manifest]:
+    """What pods need."""
     service = access_service(blueprint)
     return [
         *access_objects(blueprint),
@@ -88,16 +95,17 @@ def _dependents(blueprint: Blueprint) -> list[Manifest]:
         network_policy(blueprint),
         headless_service(blueprint),
         *([service] if service else []),
-        *service_jobs(blueprint),
     ]
 
 
 def _owned(manifest: Manifest, blueprint: Blueprint, uid: str) -> Manifest:
-    """Without `blockOwnerDeletion`: that would need rights on the owner's finalizers, and deletes wait for nobody."""
-    owner = {
-        "apiVersion": "batch/v1",
-        "kind": "Job",
-        "name": blueprint.names.job(Component.CONTROLLER),
-        "uid": uid,
-    }
+    owner = owner_reference(blueprint.names, uid)
     return {**manifest, "metadata": {**manifest["metadata"], "ownerReferences": [owner]}}
+
+
+def owner_reference(names: Names, uid: str) -> Manifest:
+    """The run's controller Job as an owner.
+
+    Without `blockOwnerDeletion`: that would need rights on the owner's finalizers, and deletes wait for nobody.
+    """
+    return {"apiVersion": "batch/v1", "kind": "Job", "name": names.job(Component.CONTROLLER), "uid": uid}

@@ -9,11 +9,12 @@ platforms that choose one per namespace may.
 from typing import Any
 
 from aiperf.deploy.kubernetes.blueprint import Blueprint
+from aiperf.deploy.kubernetes.endpoint_secrets import endpoint_environment
 from aiperf.deploy.kubernetes.names import LABEL_COMPONENT, LABEL_RUN_ID, Component, component_of
 from aiperf.deploy.kubernetes.pod_hosts import DISRUPTIONS_ANNOTATION, FAILURES_ANNOTATION
 from aiperf.deploy.kubernetes.pod_plan import CLAIM_DIR, RUN_DIR, dataset_claim
 from aiperf.deploy.kubernetes.ports import API_PORT, PORT_NAMES
-from aiperf.deploy.kubernetes.run_files import endpoint_environment, run_volume
+from aiperf.deploy.kubernetes.run_files import run_volume
 from aiperf.deploy.kubernetes.sizing import Resources
 from aiperf.deploy.layouts import POD_ARTIFACT_DIR, POD_DATA_DIR, POD_WORK_DIR
 from aiperf.plan.kubernetes_values import read_toleration
@@ -28,7 +29,7 @@ CONFIG_DIR = "/etc/aiperf"
 """Where a standalone controller finds what was printed, to make its run directory from."""
 
 ADOPT_COMMAND = ["aiperf", "kube", "adopt", "--config-dir", CONFIG_DIR, "--run-dir", RUN_DIR]
-"""The first step of a standalone controller: makes the run's keys, owns its objects, resumes its Jobs."""
+"""The first step of a standalone controller: makes the run's keys, and owns its objects."""
 
 OWNED_NAMESPACE = "AIPERF_OWNED_NAMESPACE"
 """Tells the controller which namespace was made for its run."""

@@ -7,11 +7,12 @@ A container sees only the files it needs: the API's private key is mounted where
 """
 
 import json
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
 
-from aiperf.deploy.kubernetes.blueprint import Blueprint
+from aiperf.deploy.kubernetes.blueprint import Blueprint, RunSecrets
 from aiperf.deploy.kubernetes.names import Component
 from aiperf.deploy.kubernetes.pod_plan import CA_NAME
 from aiperf.plan.dumps import is_masked, public_dump
@@ -27,10 +28,6 @@ API_PRIVATE_KEY_NAME = "tls.key"
 
 SHARED_SECRETS = (TOKEN_NAME, WIRE_KEYS_NAME, API_CERTIFICATE_NAME)
 """Names of secret files that every container sees: to fetch the dataset, to speak to its peers."""
-
-ENDPOINT_KEY = "api-key"
-ENDPOINT_HEADERS = "headers"
-"""Keys of the user's own Secret with what the endpoint wants (`--endpoint-secret`)."""
 
 
 def config_map(blueprint: Blueprint) -> dict[str, Any]:
@@ -62,19 +59,29 @@ def _public_plan(blueprint: Blueprint) -> dict[str, Any]:
 def secret(blueprint: Blueprint) -> dict[str, Any]:
     """Keys and the plan with the endpoint's secrets. Raises: AssertionError for a standalone run: it makes its own."""
     assert blueprint.secrets is not None
+    files = {PLAN_NAME: blueprint.secrets.private_plan, **key_files(blueprint.secrets)}
+    return secret_of(blueprint.metadata(blueprint.names.secret), files)
+
+
+def secret_of(metadata: Mapping[str, Any], files: Mapping[str, str]) -> dict[str, Any]:
+    """The Secret with these files."""
     return {
         "apiVersion": "v1",
         "kind": "Secret",
-        "metadata": blueprint.metadata(blueprint.names.secret),
+        "metadata": dict(metadata),
         "immutable": True,
         "type": "Opaque",
-        "stringData": {
-            PLAN_NAME: blueprint.secrets.private_plan,
-            TOKEN_NAME: blueprint.secrets.token,
-            WIRE_KEYS_NAME: blueprint.secrets.wire_keys,
-            API_CERTIFICATE_NAME: blueprint.secrets.api_certificate,
-            API_PRIVATE_KEY_NAME: blueprint.secrets.api_private_key,
-        },
+        "stringData": dict(files),
+    }
+
+
+def key_files(secrets: RunSecrets) -> dict[str, str]:
+    """The run's keys, each as the file that it is in a pod."""
+    return {
+        TOKEN_NAME: secrets.token,
+        WIRE_KEYS_NAME: secrets.wire_keys,
+        API_CERTIFICATE_NAME: secrets.api_certificate,
+        API_PRIVATE_KEY_NAME: secrets.api_private_key,
     }
 
 
@@ -104,14 +111,3 @@ def run_volume(blueprint: Blueprint, component: Component, *, serves_api: bool) 
         },
     ]
     return {"name": "run", "projected": {"sources": sources}}
-
-
-def endpoint_environment(blueprint: Blueprint, component: Component) -> list[dict[str, Any]]:
-    """The endpoint's secrets out of the user's own Secret, for who calls the endpoint by a plan that holds none."""
-    name = blueprint.cluster.endpoint_secret
-    if name is None or component is not Component.WORKER:
-        return []
-    return [
-        {"name": variable, "valueFrom": {"secretKeyRef": {"name": name, "key": key, "optional": True}}}
-        for variable, key in (("AIPERF_API_KEY", ENDPOINT_KEY), ("AIPERF_HEADERS", ENDPOINT_HEADERS))
-    ]
