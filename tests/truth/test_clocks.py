@@ -24,12 +24,11 @@ def workers_of(measured):
 
 @pytest.mark.slow
 def test_a_worker_with_a_wrong_and_stepped_clock_changes_no_reported_latency(measure_apart, median):
-    load = ("--request-rate", "50", "--arrival-pattern", "constant", "--duration", "10")
+    load = ("--request-rate", "50", "--arrival-pattern", "constant", "--request-count", "500")
     clocks = {"worker-0": f"skew=3600s,{STEPS}", "worker-1": f"skew=-90s,{STEPS}"}
     measured = measure_apart(("--ttft", "40", "--itl", "10"), ("--streaming", "--osl", "6", *load), clocks)
     requests = measured.requests
-    measured.check_conservation(len(measured.lines))
-    assert len(requests) > 400
+    measured.check_conservation(500)
 
     # Latencies are differences of instants on one clock: the truth, and what the way adds, as without any of this.
     for errors_ms in ([r.ttft_error_ms for r in requests], [r.latency_error_ms for r in requests]):

@@ -76,5 +76,5 @@ def test_an_error_is_its_skew_and_the_steps_so_far():
 
 @pytest.mark.parametrize("text", ["skew=1", "skew=1h", "step=2s", "jump=2s", ""])
 def test_an_error_that_cannot_be_read_is_refused(text):
-    with pytest.raises(ValueError, match=r"AIPERF_TEST_CLOCK|float"):
+    with pytest.raises(ValueError, match="AIPERF_TEST_CLOCK"):
         read_wall_error(text, 0)
