@@ -50,7 +50,8 @@ NAMESPACE = Option(
     "--namespace",
     "Namespace to look in. Default: all, or the context's where all may not be looked at.",
     "NAME",
-    variable="AIPERF_KUBERNETES_NAMESPACE",
+    "-n",
+    "AIPERF_KUBERNETES_NAMESPACE",
 )
 CLUSTER_OPTIONS = (NAMESPACE, KUBECONFIG, KUBECONTEXT)
 _WAYS = ("port-forward", "proxy", "nodeport", "loadbalancer", "direct")

@@ -462,13 +462,22 @@ def test_whose_rights_the_controller_has(
 # Without the command
 
 
-def test_a_standalone_run_begins_with_its_controller_alone(draft: Any) -> None:
+def test_a_standalone_run_begins_with_its_controller(draft: Any) -> None:
     manifests = created(draft(*RUNS["standalone"], standalone=True))
     jobs = [manifest for manifest in manifests if manifest["kind"] == "Job"]
-    assert [job["spec"]["suspend"] for job in jobs] == [True, False]
-    assert manifests[-1] is jobs[-1]
-    assert jobs[-1]["spec"]["template"]["spec"]["initContainers"][0]["command"][:3] == ["aiperf", "kube", "adopt"]
+    assert [job["metadata"]["name"].rpartition("-")[2] for job in jobs] == ["controller", "worker"]
+    assert manifests[-2:] == jobs
+    assert jobs[0]["spec"]["template"]["spec"]["initContainers"][0]["command"][:3] == ["aiperf", "kube", "adopt"]
     assert not any("ownerReferences" in manifest["metadata"] for manifest in manifests)
+
+
+@pytest.mark.parametrize("topology", ["compact", "per-service"])
+def test_manifests_that_are_applied_again_hold_nothing_that_the_controller_changes(draft: Any, topology: str) -> None:
+    """A Job whose `suspend` was changed meanwhile would be suspended by that, and its pods ended."""
+    manifests = created(draft(*RUNS["standalone"], "--topology", topology, standalone=True))
+    jobs = [manifest for manifest in manifests if manifest["kind"] == "Job"]
+    assert len(jobs) >= 2
+    assert [job["spec"]["suspend"] for job in jobs] == [False] * len(jobs)
 
 
 def test_what_cannot_run_by_itself_is_told_at_once(draft: Any, tmp_path: Path) -> None:
