@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 from tests.kubernetes.cluster.places import PROJECT_IMAGE
+from tests.kubernetes.runs import Launcher, launching
 
 ROOT = Path(__file__).resolve().parents[2]
 LOCK_WAIT_S = 600
@@ -81,7 +82,9 @@ class HarnessCluster(Cluster):
         already = json.loads(harness("status").stdout or '{"up": false}')
         self.is_ours = not already["up"]
         if already["up"]:
-            harness("load-image", check=True)
+            loaded = harness("load-image")
+            if loaded.returncode:
+                pytest.fail(f"the image cannot be put into the cluster:\n{loaded.stderr}", pytrace=False)
         status = self._start() if self.is_ours else already
         super().__init__(status["kubeconfig"], PROJECT_IMAGE, status["kubectl"], status)
 
@@ -139,6 +142,90 @@ def namespace(cluster: Cluster) -> Iterator[str]:
     cluster.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels}})
     yield name
     cluster.kubectl("delete", "namespace", name, "--wait=false", check=False)
+
+
+RESTRICTED = {
+    "runAsNonRoot": True,
+    "allowPrivilegeEscalation": False,
+    "readOnlyRootFilesystem": True,
+    "capabilities": {"drop": ["ALL"]},
+    "seccompProfile": {"type": "RuntimeDefault"},
+}
+SERVER_PORT, LOCKED_PORT = 8000, 8001
+SERVER_KEY = "sk-of-the-test-server"
+
+
+class Server:
+    """A server of known latency (TTFT 40 ms, ITL 5 ms) in a pod of a namespace of its own."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        self._cluster = cluster
+        self.namespace = f"test-server-{uuid.uuid4().hex[:8]}"
+        host = f"http://server.{self.namespace}"
+        self.url = f"{host}:{SERVER_PORT}"
+        self.locked_url = f"{host}:{LOCKED_PORT}"
+        """As `url`, for those who have the key."""
+
+    def start(self) -> None:
+        name, labels = {"name": "server", "namespace": self.namespace}, {"app": "server"}
+        containers = [
+            self._container("open", SERVER_PORT),
+            self._container("locked", LOCKED_PORT, "--auth-token", SERVER_KEY),
+        ]
+        pod = {"terminationGracePeriodSeconds": 0, "containers": containers}
+        ports = [{"name": each["name"], "port": each["ports"][0]["containerPort"]} for each in containers]
+        self._cluster.apply(
+            {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": self.namespace}},
+            {"apiVersion": "v1", "kind": "Service", "metadata": name, "spec": {"selector": labels, "ports": ports}},
+            {"apiVersion": "v1", "kind": "Pod", "metadata": {**name, "labels": labels}, "spec": pod},
+        )
+        self._cluster.kubectl(
+            "--namespace", self.namespace, "wait", "--for=condition=Ready", "pod/server", "--timeout=80s"
+        )
+
+    def _container(self, name: str, port: int, *flags: str) -> dict[str, Any]:
+        latency = ("--ttft", "40", "--itl", "5")
+        return {
+            "name": name,
+            "image": self._cluster.image,
+            "imagePullPolicy": "IfNotPresent",
+            "args": ["mock-server", "--host", "0.0.0.0", "--port", str(port), *latency, *flags],
+            "ports": [{"containerPort": port}],
+            "readinessProbe": {"tcpSocket": {"port": port}, "periodSeconds": 1},
+            "securityContext": RESTRICTED,
+        }
+
+    @property
+    def pod_address(self) -> str:
+        return str(self._cluster.get("--namespace", self.namespace, "pod", "server")["status"]["podIP"])
+
+    def stop(self) -> None:
+        self._cluster.kubectl("delete", "namespace", self.namespace, "--wait=false", check=False)
+
+
+@pytest.fixture(scope="session")
+def server(cluster: Cluster) -> Iterator[Server]:
+    """The server that runs measure."""
+    server = Server(cluster)
+    try:
+        server.start()
+        yield server
+    finally:
+        server.stop()
+
+
+@pytest.fixture
+def aiperf(cluster: Cluster) -> Iterator[Launcher]:
+    """Calls `aiperf profile --kubernetes`; after the test the cluster has nothing of it."""
+    with launching(cluster) as launcher:
+        yield launcher
+
+
+@pytest.fixture(scope="module")
+def module_aiperf(cluster: Cluster) -> Iterator[Launcher]:
+    """As `aiperf`, for runs that the tests of a module share."""
+    with launching(cluster) as launcher:
+        yield launcher
 
 
 @pytest.fixture
