@@ -69,6 +69,10 @@ class Cluster:
         """The object or list, as data."""
         return json.loads(self.kubectl("get", *arguments, "--output=json").stdout)
 
+    def now(self) -> dict[str, Any]:
+        """The status of the harness's cluster, as it is now."""
+        return dict(json.loads(harness("status").stdout))
+
     def apply(self, *documents: dict[str, Any], check: bool = True) -> subprocess.CompletedProcess[str]:
         text = "\n---\n".join(json.dumps(document) for document in documents)
         return self.kubectl("apply", "--filename=-", stdin=text, check=check)
