@@ -28,7 +28,7 @@ POLL_S = 0.1
 
 SMALL = ("-m", "m", "--tokenizer", "builtin", "--isl", "8", "--osl", "4", "--num-prompts", "10", "--streaming")
 """A benchmark that starts at once and needs no network."""
-LONG = (*SMALL, "--concurrency", "4", "--duration", "120", "--grace-period", "5")
+LONG = (*SMALL, "--concurrency", "4", "--duration", "120", "--benchmark-grace-period", "5")
 """One that lasts until something is done to it. 20 requests a second or so with the server of `server`."""
 
 KINDS = "jobs,pods,services,configmaps,secrets,serviceaccounts,roles,rolebindings,networkpolicies"

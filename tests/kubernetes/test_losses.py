@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import time
 from pathlib import Path
@@ -38,8 +39,8 @@ def test_the_loss_of_a_worker_is_accounted_for_and_the_run_goes_on(aiperf, serve
     assert run.exit_code == 0, run.words
     assert "worker-1" in run.stderr
     summary = run.summary
-    assert summary["verdict"]["status"] == "degraded", summary["verdict"]
-    assert "lost_workers" in {reason["rule"] for reason in summary["verdict"]["reasons"]}
+    severities = {reason["rule"]: reason["severity"] for reason in summary["verdict"]["reasons"]}
+    assert severities["lost_workers"] == "degraded", summary["verdict"]
     assert run.reconciles
     assert summary["credits"]["completed"] > 0
     if gently:
@@ -61,8 +62,7 @@ def test_the_loss_of_the_controller_ends_the_command_with_the_last_progress(aipe
     began_s = time.monotonic()
     run.finish()
     assert run.exit_code == 1, run.words
-    assert "the controller was lost: " in run.stderr
-    assert "requests completed" in run.stderr
+    assert re.search("controller was lost: .+; last seen: [1-9][0-9,]* requests completed", run.stderr), run.words
     assert time.monotonic() - began_s < HOPE_S, run.words
     assert run.in_cluster() == ""
 
@@ -70,7 +70,7 @@ def test_the_loss_of_the_controller_ends_the_command_with_the_last_progress(aipe
 def test_a_worker_that_hangs_is_found_and_named(aiperf, cluster, server):
     if cluster.status is None:
         pytest.skip("the processes of a cluster that the harness did not make cannot be stopped from here")
-    run = aiperf.start(*TWO_WORKERS, "--duration", "60", "--grace-period", "1", "--url", server.url).wait_for_load()
+    run = aiperf.start(*TWO_WORKERS, "--duration", "60", "--benchmark-grace-period", "1", "--url", server.url).wait_for_load()
     os.kill(process_of(run.pod("worker", 1), "worker-1"), signal.SIGSTOP)
     run.eventually(lambda: "worker-1" in run.stderr, "the hung worker is named")
     run.signal(signal.SIGINT)
