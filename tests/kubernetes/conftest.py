@@ -247,12 +247,13 @@ def eventually() -> Callable[[Callable[[], Any], str], Any]:
 
 
 @pytest.fixture
-def port_forward(cluster: Cluster, namespace: str) -> Iterator[Callable[[str, int], int]]:
-    """A factory: `port_forward("pod/name", 8000)` gives the local port that leads there."""
+def forwarding(cluster: Cluster) -> Iterator[Callable[[dict[str, Any], int], int]]:
+    """A factory: `forwarding(pod, 8000)` gives the local port that leads to that port of the pod (an object)."""
     started = []
 
-    def forward(target: str, port: int) -> int:
-        command = cluster.command("--namespace", namespace, "port-forward", target, f":{port}")
+    def forward(pod: dict[str, Any], port: int) -> int:
+        place, target = pod["metadata"]["namespace"], f"pod/{pod['metadata']['name']}"
+        command = cluster.command("--namespace", place, "port-forward", target, f":{port}")
         process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
         started.append(process)
         assert process.stdout is not None
@@ -266,3 +267,13 @@ def port_forward(cluster: Cluster, namespace: str) -> Iterator[Callable[[str, in
         process.terminate()
         process.wait(HANG_S)
         process.stdout.close()
+
+
+@pytest.fixture
+def port_forward(forwarding: Callable[[dict[str, Any], int], int], namespace: str) -> Callable[[str, int], int]:
+    """A factory: `port_forward("pod/name", 8000)` gives the local port that leads there, in the test's namespace."""
+
+    def forward(target: str, port: int) -> int:
+        return forwarding({"metadata": {"namespace": namespace, "name": target.removeprefix("pod/")}}, port)
+
+    return forward

@@ -22,7 +22,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
-HANG_S = 150
+HANG_S = 300
 """Far more than any of these runs takes on a slow machine: whatever is not over by then hangs."""
 POLL_S = 0.1
 
