@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 from tests.kubernetes.cluster.places import PROJECT_IMAGE
+from tests.kubernetes.runs import Launcher, launching
 
 ROOT = Path(__file__).resolve().parents[2]
 LOCK_WAIT_S = 600
@@ -68,6 +69,10 @@ class Cluster:
         """The object or list, as data."""
         return json.loads(self.kubectl("get", *arguments, "--output=json").stdout)
 
+    def now(self) -> dict[str, Any]:
+        """The status of the harness's cluster, as it is now."""
+        return dict(json.loads(harness("status").stdout))
+
     def apply(self, *documents: dict[str, Any], check: bool = True) -> subprocess.CompletedProcess[str]:
         text = "\n---\n".join(json.dumps(document) for document in documents)
         return self.kubectl("apply", "--filename=-", stdin=text, check=check)
@@ -81,7 +86,9 @@ class HarnessCluster(Cluster):
         already = json.loads(harness("status").stdout or '{"up": false}')
         self.is_ours = not already["up"]
         if already["up"]:
-            harness("load-image", check=True)
+            loaded = harness("load-image")
+            if loaded.returncode:
+                pytest.fail(f"the image cannot be put into the cluster:\n{loaded.stderr}", pytrace=False)
         status = self._start() if self.is_ours else already
         super().__init__(status["kubeconfig"], PROJECT_IMAGE, status["kubectl"], status)
 
@@ -141,6 +148,90 @@ def namespace(cluster: Cluster) -> Iterator[str]:
     cluster.kubectl("delete", "namespace", name, "--wait=false", check=False)
 
 
+RESTRICTED = {
+    "runAsNonRoot": True,
+    "allowPrivilegeEscalation": False,
+    "readOnlyRootFilesystem": True,
+    "capabilities": {"drop": ["ALL"]},
+    "seccompProfile": {"type": "RuntimeDefault"},
+}
+SERVER_PORT, LOCKED_PORT = 8000, 8001
+SERVER_KEY = "sk-of-the-test-server"
+
+
+class Server:
+    """A server of known latency (TTFT 40 ms, ITL 5 ms) in a pod of a namespace of its own."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        self._cluster = cluster
+        self.namespace = f"test-server-{uuid.uuid4().hex[:8]}"
+        host = f"http://server.{self.namespace}"
+        self.url = f"{host}:{SERVER_PORT}"
+        self.locked_url = f"{host}:{LOCKED_PORT}"
+        """As `url`, for those who have the key."""
+
+    def start(self) -> None:
+        name, labels = {"name": "server", "namespace": self.namespace}, {"app": "server"}
+        containers = [
+            self._container("open", SERVER_PORT),
+            self._container("locked", LOCKED_PORT, "--auth-token", SERVER_KEY),
+        ]
+        pod = {"terminationGracePeriodSeconds": 0, "containers": containers}
+        ports = [{"name": each["name"], "port": each["ports"][0]["containerPort"]} for each in containers]
+        self._cluster.apply(
+            {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": self.namespace}},
+            {"apiVersion": "v1", "kind": "Service", "metadata": name, "spec": {"selector": labels, "ports": ports}},
+            {"apiVersion": "v1", "kind": "Pod", "metadata": {**name, "labels": labels}, "spec": pod},
+        )
+        self._cluster.kubectl(
+            "--namespace", self.namespace, "wait", "--for=condition=Ready", "pod/server", "--timeout=80s"
+        )
+
+    def _container(self, name: str, port: int, *flags: str) -> dict[str, Any]:
+        latency = ("--ttft", "40", "--itl", "5")
+        return {
+            "name": name,
+            "image": self._cluster.image,
+            "imagePullPolicy": "IfNotPresent",
+            "args": ["mock-server", "--host", "0.0.0.0", "--port", str(port), *latency, *flags],
+            "ports": [{"containerPort": port}],
+            "readinessProbe": {"tcpSocket": {"port": port}, "periodSeconds": 1},
+            "securityContext": RESTRICTED,
+        }
+
+    @property
+    def pod_address(self) -> str:
+        return str(self._cluster.get("--namespace", self.namespace, "pod", "server")["status"]["podIP"])
+
+    def stop(self) -> None:
+        self._cluster.kubectl("delete", "namespace", self.namespace, "--wait=false", check=False)
+
+
+@pytest.fixture(scope="session")
+def server(cluster: Cluster) -> Iterator[Server]:
+    """The server that runs measure."""
+    server = Server(cluster)
+    try:
+        server.start()
+        yield server
+    finally:
+        server.stop()
+
+
+@pytest.fixture
+def aiperf(cluster: Cluster) -> Iterator[Launcher]:
+    """Calls `aiperf profile --kubernetes`; after the test the cluster has nothing of it."""
+    with launching(cluster) as launcher:
+        yield launcher
+
+
+@pytest.fixture(scope="module")
+def module_aiperf(cluster: Cluster) -> Iterator[Launcher]:
+    """As `aiperf`, for runs that the tests of a module share."""
+    with launching(cluster) as launcher:
+        yield launcher
+
+
 @pytest.fixture
 def eventually() -> Callable[[Callable[[], Any], str], Any]:
     """Waits for the first true value of a condition. The limit is a guard against hanging, no measure of speed."""
@@ -156,12 +247,13 @@ def eventually() -> Callable[[Callable[[], Any], str], Any]:
 
 
 @pytest.fixture
-def port_forward(cluster: Cluster, namespace: str) -> Iterator[Callable[[str, int], int]]:
-    """A factory: `port_forward("pod/name", 8000)` gives the local port that leads there."""
+def forwarding(cluster: Cluster) -> Iterator[Callable[[dict[str, Any], int], int]]:
+    """A factory: `forwarding(pod, 8000)` gives the local port that leads to that port of the pod (an object)."""
     started = []
 
-    def forward(target: str, port: int) -> int:
-        command = cluster.command("--namespace", namespace, "port-forward", target, f":{port}")
+    def forward(pod: dict[str, Any], port: int) -> int:
+        place, target = pod["metadata"]["namespace"], f"pod/{pod['metadata']['name']}"
+        command = cluster.command("--namespace", place, "port-forward", target, f":{port}")
         process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
         started.append(process)
         assert process.stdout is not None
@@ -175,3 +267,13 @@ def port_forward(cluster: Cluster, namespace: str) -> Iterator[Callable[[str, in
         process.terminate()
         process.wait(HANG_S)
         process.stdout.close()
+
+
+@pytest.fixture
+def port_forward(forwarding: Callable[[dict[str, Any], int], int], namespace: str) -> Callable[[str, int], int]:
+    """A factory: `port_forward("pod/name", 8000)` gives the local port that leads there, in the test's namespace."""
+
+    def forward(target: str, port: int) -> int:
+        return forwarding({"metadata": {"namespace": namespace, "name": target.removeprefix("pod/")}}, port)
+
+    return forward

@@ -4,14 +4,8 @@ import urllib.request
 from pathlib import Path
 
 import pytest
+from tests.kubernetes.conftest import RESTRICTED
 
-RESTRICTED = {
-    "runAsNonRoot": True,
-    "allowPrivilegeEscalation": False,
-    "readOnlyRootFilesystem": True,
-    "capabilities": {"drop": ["ALL"]},
-    "seccompProfile": {"type": "RuntimeDefault"},
-}
 PYTHON = "/opt/aiperf/bin/python3"
 
 

@@ -12,6 +12,8 @@ import asyncio
 import signal
 from typing import Any
 
+import msgspec
+
 from aiperf.deploy.line import INTERRUPTED, Line
 from aiperf.deploy.service_manager import HostEnded, ServiceManager
 from aiperf.errors import BenchmarkError, ExitCode
@@ -105,7 +107,7 @@ class Operator:
                 case Notice():
                     self._view.notice(message.text)
                 case RunFinished():
-                    self._settle(message)
+                    self._settle(self._with_last_progress(message))
         await asyncio.Event().wait()
 
     async def _watch_hosts(self) -> None:
@@ -141,9 +143,19 @@ class Operator:
     def _fail(self, reason: str) -> None:
         if self._finished.done():
             return
-        if (seen := self._last_progress) is not None:
-            reason += f"; last seen: {seen.completed_count} requests completed, {seen.failed_count} failed"
-        self._finished.set_exception(BenchmarkError(f"{reason} (see {self._logs})"))
+        self._finished.set_exception(BenchmarkError(f"{reason}{self._last_seen()} (see {self._logs})"))
+
+    def _with_last_progress(self, finished: RunFinished) -> RunFinished:
+        """Of a run that failed without results, what was seen of it is all there is."""
+        if finished.summary_path or finished.exit_code in (ExitCode.DONE, ExitCode.INTERRUPTED):
+            return finished
+        return msgspec.structs.replace(finished, reason=finished.reason + self._last_seen())
+
+    def _last_seen(self) -> str:
+        seen = self._last_progress
+        if seen is None:
+            return ""
+        return f"; last seen: {seen.completed_count} requests completed, {seen.failed_count} failed"
 
     def _ended_in_order(self) -> bool:
         return self._finished.done() and not self._finished.exception() and self._interrupts < INTERRUPTS_TO_KILL

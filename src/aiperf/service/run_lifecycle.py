@@ -117,6 +117,8 @@ class RunLifecycle:
         self._current = -1
         self._finished: list[PhaseFinished] = []
         self._lost: list[ServiceLost] = []
+        self._lost_starting: set[tuple[str, str]] = set()
+        """Places whose host was lost before the load began, and why."""
         self._outcome = "completed"
         self._reason = ""
         self._exit_code = ExitCode.DONE
@@ -372,7 +374,14 @@ class RunLifecycle:
         """Of a host that was started again the id has the incarnation's number, as its services' ids have."""
         host_id, incarnation = seat_of(lost.host_id)
         seats = self._layout.host(host_id).incarnation(incarnation).services
-        return [tell for seat in seats for tell in self._lose(ServiceLost(seat.service_id, lost.reason), now_ns)]
+        tells = [tell for seat in seats for tell in self._lose(ServiceLost(seat.service_id, lost.reason), now_ns)]
+        if self.state not in (State.GATHERING, State.PREPARING):
+            return tells
+        if (host_id, lost.reason) in self._lost_starting and not self._muster.can_be_enough():
+            # A third one would fare no better, and comes after a pause that doubles each time.
+            return self._fail(ExitCode.INFRASTRUCTURE, f"{host_id} was lost twice while starting: {lost.reason}")
+        self._lost_starting.add((host_id, lost.reason))
+        return tells
 
     def _lose(self, lost: ServiceLost, now_ns: int) -> list[Tell]:
         roster, service_id = self._roster, lost.service_id

@@ -19,7 +19,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.kubernetes.cluster.places import BASE_IMAGE, BINARIES, CACHE, IMAGES, PAUSE_IMAGE, PROJECT_IMAGE, ROOT
+from tests.kubernetes.cluster.places import BASE_IMAGE, BINARIES, CACHE, IMAGES, PAUSE_IMAGE, PROJECT_IMAGE, ROOT, RUN
 
 BASE_SUITE = "bookworm"
 BASE_PACKAGES = "python3,python3-venv,ca-certificates"
@@ -69,12 +69,21 @@ def _digest(folder: Path) -> str:
 
 
 def load(enter: Callable[..., list[str]], archive: Path) -> None:
-    """Puts an image archive (OCI or docker) where the kubelet finds it.
+    """Puts an image archive (OCI or docker) where the kubelet finds it; the one that is there already, not again.
 
     Raises: ImageError.
     """
+    mark = RUN / f"loaded-{archive.stem}"
+    is_ours = archive.parent == IMAGES
+    if is_ours and mark.exists():
+        return
+    # Whatever has the same name is replaced; what a foreign archive has in it is not known.
+    for older in RUN.glob(f"loaded-{archive.stem.rpartition('-')[0]}-*" if is_ours else "loaded-*"):
+        older.unlink(missing_ok=True)
     ctr = (str(BINARIES / "ctr"), "--namespace", "k8s.io", "images", "import")
     _run(*enter(*ctr, str(archive.resolve())))
+    if is_ours:
+        mark.touch()
 
 
 def _pause_archive() -> Path:

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from aiperf.deploy.layouts import local_layout
@@ -396,3 +397,18 @@ def test_other_failures_are_results(completed, failed, errors):
     run = Run()
     run.up_to_running()
     assert run(progress(completed, failed, errors)) == []
+
+
+def test_a_start_is_given_up_when_a_replacement_is_lost_for_the_same_reason():
+    """Each replacement comes after a longer pause: what failed the same way twice is told instead."""
+    run = Run()
+    layout = msgspec.structs.replace(run.layout, replaces_workers=True)
+    plan = Plan(endpoint=EndpointPlan(models=("m",)), load=LoadPlan(concurrency=4))
+    run.lifecycle = RunLifecycle(layout, phases(plan, 1), operator="operator", started_ns=0)
+    why = "killed: out of memory"
+    run(HostLost("worker-0", why))
+    run(HostLost("worker-1", why))
+    run(HostLost("worker-0.1", "its node went away"))
+    assert run.lifecycle.state is State.GATHERING
+    end = finished(run(HostLost("worker-1.1", why)))
+    assert (end.exit_code, end.reason) == (ExitCode.INFRASTRUCTURE, f"worker-1 was lost twice while starting: {why}")

@@ -1,149 +1,36 @@
 """What a pod gives to the host that runs in it: the run's keys, files of other pods, the HTTP API.
 
-Owns: reading the mounted run directory, who gets what. Does not own: services, the API's parts, the mounts (`pods`).
+Owns: who gets what. Does not own: what is mounted (`mounted_run`), services, the API's own pods (`in_api_pod`).
 """
 
-import asyncio
-import contextlib
-import os
-import socket
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 
-from starlette.routing import BaseRoute
-
-from aiperf.api.connection import ApiAddress
-from aiperf.api.parcel import Shelf
-from aiperf.api.routes_dataset import dataset_routes
-from aiperf.api.server import TlsFiles, listen
-from aiperf.deploy.kubernetes.cluster import Cluster
-from aiperf.deploy.kubernetes.pod_plan import UPLOAD_DIR
-from aiperf.deploy.kubernetes.pod_watch import watch_pods
-from aiperf.deploy.kubernetes.pods import OWNED_NAMESPACE
-from aiperf.deploy.kubernetes.ports import API_PORT
-from aiperf.deploy.kubernetes.run_files import API_CERTIFICATE_NAME, API_PRIVATE_KEY_NAME, TOKEN_NAME, WIRE_KEYS_NAME
-from aiperf.plan.dumps import public_dump
+from aiperf.deploy.kubernetes.mounted_run import MountedRun
 from aiperf.plan.plan import Plan
-from aiperf.service.api_host import ApiHost
 from aiperf.service.api_supply import ApiSupply
-from aiperf.service.dataset_manager import STORE_NAME, TOKENIZER_NAME
-from aiperf.service.depot import Depot
 from aiperf.service.host import Equipment, Guest
-from aiperf.service.layout import Host, Layout, ServiceType
-from aiperf.service.wiring import Surroundings
-from aiperf.wire.bus import OPERATOR, Seat
-from aiperf.wire.curve import from_json
-from aiperf.wire.ports import Pattern
+from aiperf.service.layout import Layout, ServiceType
 
-SERVICE_ACCOUNT_TOKEN = Path("/var/run/secrets/kubernetes.io/serviceaccount/token")
-"""Is there if the controller may speak to the cluster."""
-
-PACKED = "packed"
-"""Folder within the data folder: compressed copies of what is sent."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Pod:
-    """What is mounted, and where this host stands."""
-
-    host: Host
-    layout: Layout
-    plan: Plan
-    run_dir: Path
-
-    @property
-    def token(self) -> str:
-        return (self.run_dir / TOKEN_NAME).read_text()
-
-    @property
-    def data_dir(self) -> Path:
-        return Path(self.layout.data_dir)
-
-    def has(self, service: ServiceType) -> bool:
-        return any(seat.service_type is service for seat in self.host.services)
-
-    def elsewhere(self, service: ServiceType, url: str) -> ApiAddress | None:
-        """The API of the host with that service; None if that is this one."""
-        if self.has(service):
-            return None
-        return ApiAddress(url, self.token, (self.run_dir / API_CERTIFICATE_NAME).read_text())
+SERVES = (ServiceType.SYSTEM_CONTROLLER, ServiceType.DATASET_MANAGER, ServiceType.RECORDS_MANAGER)
+"""Progress and orders; the dataset; results."""
 
 
 def pod_equipment(host_id: str, layout: Layout, plan: Plan, run_dir: Path) -> Equipment:
     """Raises: OSError if the run directory is not what is mounted in pods."""
-    pod = _Pod(layout.host(host_id), layout, plan, run_dir)
-    guests: list[Guest] = []
-    if pod.has(ServiceType.SYSTEM_CONTROLLER):
-        guests.append(lambda around, left: _serve_run(pod, around, left))
-        if SERVICE_ACCOUNT_TOKEN.exists():
-            guests.append(lambda around, left: watch_pods(layout, around, left))
-    elif pod.has(ServiceType.DATASET_MANAGER) or pod.has(ServiceType.RECORDS_MANAGER):
-        guests.append(lambda around, left: _serve_files(pod, around, left))
+    pod = MountedRun(layout.host(host_id), layout, plan, run_dir)
     apis = layout.apis
     supply = ApiSupply(
         run=pod.elsewhere(ServiceType.SYSTEM_CONTROLLER, apis.run),
         dataset=pod.elsewhere(ServiceType.DATASET_MANAGER, apis.dataset),
     )
-    keys = from_json((run_dir / WIRE_KEYS_NAME).read_bytes())
-    return Equipment(supply, guests, keys)
+    return Equipment(supply, _guests(pod), pod.wire_keys)
 
 
-async def _serve_run(pod: _Pod, around: Surroundings, services_left: asyncio.Event) -> None:
-    """The API of the controller's pod: all that the user sees, and the dataset if it is made here."""
-    with _dataset_here(pod) as routes:
-        api = ApiHost(
-            seat=Seat(around.connect("control", Pattern.DIALOGUE, OPERATOR), OPERATOR),
-            clock=around.clock,
-            listener=_listener(),
-            tls=_tls(pod),
-            token=pod.token,
-            run_id=pod.layout.run_id,
-            plan=public_dump(pod.plan),
-            artifact_dir=Path(pod.layout.artifact_dir),
-            upload_dir=Path(UPLOAD_DIR),
-            packed_dir=pod.data_dir / PACKED,
-            routes=routes,
-            results=pod.elsewhere(ServiceType.RECORDS_MANAGER, pod.layout.apis.results),
-            linger_s=None if pod.plan.kubernetes.ttl_s == "none" else pod.plan.kubernetes.ttl_s,
-        )
-        await api.run()
-        await services_left.wait()
-    if (namespace := os.environ.get(OWNED_NAMESPACE)) and SERVICE_ACCOUNT_TOKEN.exists():
-        async with Cluster.connect() as cluster:
-            await cluster.delete("Namespace", namespace)
+def _guests(pod: MountedRun) -> Sequence[Guest]:
+    if not any(pod.has(service) for service in SERVES):
+        return ()
+    # Loads the HTTP server and the cluster's client: half a second of work at each start of a worker, which needs none.
+    from aiperf.deploy.kubernetes.in_api_pod import api_guests
 
-
-async def _serve_files(pod: _Pod, _: Surroundings, services_left: asyncio.Event) -> None:
-    """The API of a pod with the dataset or the results, for the run's other pods."""
-    with _dataset_here(pod) as routes:
-        depot = Depot(
-            listener=_listener(),
-            tls=_tls(pod),
-            token=pod.token,
-            packed_dir=pod.data_dir / PACKED,
-            artifact_dir=Path(pod.layout.artifact_dir) if pod.has(ServiceType.RECORDS_MANAGER) else None,
-            routes=routes,
-        )
-        await depot.run(services_left)
-
-
-@contextlib.contextmanager
-def _dataset_here(pod: _Pod) -> Iterator[list[BaseRoute]]:
-    """Routes that give the dataset away, if it is made here."""
-    if not pod.has(ServiceType.DATASET_MANAGER):
-        yield []
-        return
-    shelf = Shelf(pod.data_dir / PACKED / "dataset")
-    try:
-        yield dataset_routes(shelf, pod.data_dir / STORE_NAME, pod.data_dir / TOKENIZER_NAME)
-    finally:
-        shelf.close()
-
-
-def _listener() -> socket.socket:
-    return listen("0.0.0.0", API_PORT, tls=True)  # noqa: S104 (all of the pod's addresses: that is the point)
-
-
-def _tls(pod: _Pod) -> TlsFiles:
-    return TlsFiles(pod.run_dir / API_CERTIFICATE_NAME, pod.run_dir / API_PRIVATE_KEY_NAME)
+    return api_guests(pod)

@@ -25,6 +25,9 @@ from aiperf.wire.address import LOOPBACK
 TERMINATION_GRACE_S = 20
 """From SIGTERM to the end by force: time to flush, and less than what a node that is taken away leaves."""
 
+START_LIMIT_S = 120
+"""How long a container may take to answer for the first time."""
+
 CONFIG_DIR = "/etc/aiperf"
 """Where a standalone controller finds what was printed, to make its run directory from."""
 
@@ -50,7 +53,7 @@ def pod_template(blueprint: Blueprint, host: Host, sidecar: Host | None = None) 
     indexed = component in (Component.WORKER, Component.RECORD_PROCESSOR)
     first = [_adopting(blueprint)] if blueprint.standalone and component is Component.CONTROLLER else []
     if sidecar is not None:
-        first.append({**_container(blueprint, sidecar, "index"), "restartPolicy": "Always"})
+        first.append({**_container(blueprint, sidecar, "index", is_sidecar=True), "restartPolicy": "Always"})
     spec: dict[str, Any] = {
         "restartPolicy": "Never",
         **({} if indexed else {"hostname": component.value}),
@@ -70,7 +73,7 @@ def pod_template(blueprint: Blueprint, host: Host, sidecar: Host | None = None) 
     return {"metadata": {"labels": labels, **blueprint.annotations()}, "spec": spec}
 
 
-def _container(blueprint: Blueprint, host: Host, index: str) -> dict[str, Any]:
+def _container(blueprint: Blueprint, host: Host, index: str, *, is_sidecar: bool = False) -> dict[str, Any]:
     component = component_of(host)
     host_id = f"{component.value}-$(JOB_COMPLETION_INDEX)" if index else host.host_id
     return {
@@ -87,7 +90,7 @@ def _container(blueprint: Blueprint, host: Host, index: str) -> dict[str, Any]:
         "ports": [
             {"name": PORT_NAMES[port], "containerPort": port, "protocol": "TCP"} for port in _ports(blueprint, host)
         ],
-        **_probes(host),
+        **_probes(host, is_sidecar=is_sidecar),
         "resources": _resources(blueprint.sizing.resources[component]),
         "securityContext": _container_security(),
         "volumeMounts": _mounts(blueprint, host),
@@ -159,8 +162,12 @@ def _ports(blueprint: Blueprint, host: Host) -> list[int]:
     return [*channels, *api, host.health_port]
 
 
-def _probes(host: Host) -> dict[str, Any]:
-    """Startup is watched closely; a hung service is found within a minute, and a busy one is left alone."""
+def _probes(host: Host, *, is_sidecar: bool = False) -> dict[str, Any]:
+    """Startup is watched closely; a hung service is found within a minute, and a busy one is left alone.
+
+    A sidecar has no probe for its startup: the pod's container would be held back until that has passed, and both
+    take their time to start. It is left alone at first instead.
+    """
 
     def get(path: str, period_s: int, failures: int) -> dict[str, Any]:
         return {
@@ -170,11 +177,10 @@ def _probes(host: Host) -> dict[str, Any]:
             "failureThreshold": failures,
         }
 
-    return {
-        "startupProbe": get("/healthz", 1, 120),
-        "livenessProbe": get("/healthz", 10, 6),
-        "readinessProbe": get("/readyz", 2, 3),
-    }
+    alive, ready = get("/healthz", 10, 6), get("/readyz", 2, 3)
+    if is_sidecar:
+        return {"livenessProbe": {**alive, "initialDelaySeconds": START_LIMIT_S}, "readinessProbe": ready}
+    return {"startupProbe": get("/healthz", 1, START_LIMIT_S), "livenessProbe": alive, "readinessProbe": ready}
 
 
 def _resources(each: Resources) -> dict[str, dict[str, str]]:
