@@ -1,5 +1,6 @@
 """What the pages for people say is held against the code: links, flags, commands, names, exit codes, dependencies."""
 
+import ast
 import re
 import shlex
 import tomllib
@@ -192,6 +193,31 @@ def test_every_metric_that_is_named_exists(text: str) -> None:
     spans = {span.partition(":")[0] for span in INLINE.findall(FENCED.sub("", text))}
     tags = {span for span in spans if re.fullmatch(r"(http_req_|effective_|inter_|time_to_|good|adj_)\w+", span)}
     assert tags - set(BY_TAG) == set()
+
+
+def test_every_trouble_in_a_cluster_is_told_in_the_words_of_the_program() -> None:
+    table = page("docs/kubernetes.md").partition("## When something goes wrong")[2]
+    cells = [line.split("|")[1] for line in table.splitlines() if line.startswith("| `")]
+    spans = [span for cell in cells for span in INLINE.findall(cell)]
+    said = "\n".join(texts_of(*ROOT.glob("src/aiperf/deploy/kubernetes/*.py"), *ROOT.glob("src/aiperf/*/*.py")))
+    assert len(spans) >= 25
+    assert [part for part in map(longest_part, spans) if part not in said] == []
+
+
+def texts_of(*paths: Path) -> Iterator[str]:
+    """Every literal text in these modules; what is put into one is `…`."""
+    for path in paths:
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            match node:
+                case ast.JoinedStr(values=values):
+                    yield "".join(str(each.value) if isinstance(each, ast.Constant) else "…" for each in values)
+                case ast.Constant(value=str(text)):
+                    yield text
+
+
+def longest_part(quoted: str) -> str:
+    """Of a quoted text with omissions, numbers and names in it: the longest part that always stands."""
+    return max(re.split(r"…|: of |\d+|worker|: there|its limit", quoted), key=len).strip()
 
 
 def test_every_kind_of_error_is_explained() -> None:
