@@ -269,26 +269,6 @@ async def test_a_certificate_of_somebody_else_is_refused_in_words(cluster: Any, 
             pass
 
 
-IN_POD = """
-import asyncio
-from aiperf.deploy.kubernetes.cluster import Cluster
-async def main():
-    async with Cluster.connect() as cluster:
-        print(cluster.context, cluster.namespace, await cluster.may("list", "", "pods", namespace=cluster.namespace))
-asyncio.run(main())
-"""
-
-
-async def test_in_a_pod_its_own_account_is_used(client: Cluster, namespace: str, pod: Any):
-    await client.create(pod("inside", IN_POD))
-
-    async def ended() -> bool:
-        return bool(pod_state(await client.get("Pod", "inside", namespace) or {}).ended)
-
-    await until(ended, "the pod has asked")
-    assert await client.pod_log("inside", namespace, "worker") == f"in-cluster {namespace} False\n"
-
-
 # States of pods
 
 

@@ -1,5 +1,6 @@
 """What the pages for people say is held against the code: links, flags, commands, names, exit codes, dependencies."""
 
+import ast
 import re
 import shlex
 import tomllib
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from aiperf.cli.flags import CONFIG_FLAGS, HELP_FLAGS, plan_from_argv
+from aiperf.cli.main import main
 from aiperf.endpoint.exchange import ErrorKind
 from aiperf.errors import ExitCode, PlanError
 from aiperf.metrics.catalog import BY_TAG
@@ -25,8 +27,8 @@ INLINE = re.compile(r"`([^`]+)`")
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 PROFILE_FLAGS = {*FLAGS, *CONFIG_FLAGS, *HELP_FLAGS}
 MOCK_FLAGS = {spelling for action in build_parser()._actions for spelling in action.option_strings}
-FOREIGN_FLAGS = {"--flag", "--kubernetes"}
-"""Placeholders, and flags of other programs or of versions to come, that stand in running text."""
+FOREIGN_FLAGS = {"--flag"}
+"""Placeholders that stand in running text."""
 
 
 def pages(*names: str) -> pytest.MarkDecorator:
@@ -81,7 +83,7 @@ def commands(text: str) -> Iterator[list[str]]:
     )
     for block in blocks:
         for line in block.replace("\\\n", " ").splitlines():
-            stripped = line.strip().removeprefix("$ ").partition("#")[0].removesuffix("&").strip()
+            stripped = re.split(r"[#>|]", line.strip().removeprefix("$ "))[0].removesuffix("&").strip()
             if stripped.startswith("aiperf ") and "…" not in stripped and "·" not in stripped:
                 yield shlex.split(stripped)[1:]
 
@@ -95,6 +97,7 @@ def all_commands(name: str) -> list[list[str]]:
 def test_there_are_commands_to_check() -> None:
     assert len(all_commands("profile")) >= 15
     assert len(all_commands("mock-server")) >= 4
+    assert len(all_commands("kube")) >= 10
 
 
 @pytest.mark.parametrize("words", all_commands("profile"), ids=" ".join)
@@ -114,6 +117,26 @@ def test_every_profile_command_is_a_plan(words: list[str], monkeypatch: pytest.M
 @pytest.mark.parametrize("words", all_commands("mock-server"), ids=" ".join)
 def test_every_mock_server_command_is_read(words: list[str]) -> None:
     build_parser().parse_args(words)
+
+
+def test_every_command_of_kube_that_is_named_exists(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["kube", "--help"]) == ExitCode.DONE
+    there = re.findall(r"^  (\w+) ", capsys.readouterr().out, re.MULTILINE)
+    named = {word for text in TEXTS.values() for word in re.findall(r"aiperf\s+kube\s+([a-z]+)", text)}
+    assert len(there) >= 8
+    assert set(there) <= named
+    assert named <= set(there)
+
+
+@pytest.mark.parametrize("words", all_commands("kube"), ids=" ".join)
+def test_every_flag_of_a_kube_command_exists(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    name, *rest = words
+    if name in ("preflight", "manifests"):
+        plan_from_argv(["--kubernetes", *rest], {})
+        return
+    assert main(["kube", name, "--help"]) == ExitCode.DONE
+    known = set(re.findall(r"(?<![\w-])--?[a-z][a-z-]*", capsys.readouterr().out))
+    assert {word for word in rest if word.startswith("-")} - known == set()
 
 
 @pages()
@@ -170,6 +193,31 @@ def test_every_metric_that_is_named_exists(text: str) -> None:
     spans = {span.partition(":")[0] for span in INLINE.findall(FENCED.sub("", text))}
     tags = {span for span in spans if re.fullmatch(r"(http_req_|effective_|inter_|time_to_|good|adj_)\w+", span)}
     assert tags - set(BY_TAG) == set()
+
+
+def test_every_trouble_in_a_cluster_is_told_in_the_words_of_the_program() -> None:
+    table = page("docs/kubernetes.md").partition("## When something goes wrong")[2]
+    cells = [line.split("|")[1] for line in table.splitlines() if line.startswith("| `")]
+    spans = [span for cell in cells for span in INLINE.findall(cell)]
+    said = "\n".join(texts_of(*ROOT.glob("src/aiperf/deploy/kubernetes/*.py"), *ROOT.glob("src/aiperf/*/*.py")))
+    assert len(spans) >= 25
+    assert [part for part in map(longest_part, spans) if part not in said] == []
+
+
+def texts_of(*paths: Path) -> Iterator[str]:
+    """Every literal text in these modules; what is put into one is `…`."""
+    for path in paths:
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            match node:
+                case ast.JoinedStr(values=values):
+                    yield "".join(str(each.value) if isinstance(each, ast.Constant) else "…" for each in values)
+                case ast.Constant(value=str(text)):
+                    yield text
+
+
+def longest_part(quoted: str) -> str:
+    """Of a quoted text with omissions, numbers and names in it: the longest part that always stands."""
+    return max(re.split(r"…|: of |\d+|worker|: there|its limit", quoted), key=len).strip()
 
 
 def test_every_kind_of_error_is_explained() -> None:

@@ -132,8 +132,8 @@ async def _node_address(cluster: Cluster, entrance: Entrance, pod: dict[str, Any
     if entrance.node_ip is not None:
         return entrance.node_ip
     with contextlib.suppress(ClusterError):
-        nodes = await cluster.list("Node", fields={"metadata.name": pod["spec"]["nodeName"]})
-        addresses = {each["type"]: each["address"] for node in nodes for each in node["status"].get("addresses", [])}
+        node = await cluster.get("Node", pod["spec"]["nodeName"])
+        addresses = {each["type"]: each["address"] for each in (node or {}).get("status", {}).get("addresses", [])}
         if found := addresses.get("ExternalIP") or addresses.get("InternalIP"):
             return str(found)
     return str(pod["status"]["hostIP"])
