@@ -59,6 +59,10 @@ class RunFacts(msgspec.Struct, frozen=True, kw_only=True):
     records_lost_count: int = 0
     """Requests of the measured phase that ended and whose record did not arrive."""
     slices_lost_count: int = 0
+    batches_lost_count: int = 0
+    """Of finished records on their way to the records manager; their records are among the lost ones."""
+    lines_lost_count: int = 0
+    """Records that are in every metric, but of which the line did not arrive."""
     deferred_bytes: int = 0
     """Response bytes that had to wait on disk for their record processor."""
     tokenizer: str = ""

@@ -61,6 +61,8 @@ class RecordLedger(msgspec.Struct, frozen=True, kw_only=True):
     cut: int
     """Rows of cancelled and censored requests, kept beside them."""
     slices_lost: int = 0
+    batches_lost: int = 0
+    lines_lost: int = 0
 
 
 class Summary(msgspec.Struct, kw_only=True):
@@ -133,6 +135,8 @@ def summarise(partial: Partial, run: RunFacts) -> Summary:
             lost=run.records_lost_count,
             cut=partial.totals.cancelled_count + partial.totals.censored_count,
             slices_lost=run.slices_lost_count,
+            batches_lost=run.batches_lost_count,
+            lines_lost=run.lines_lost_count,
         ),
         token_source=_token_source(partial),
         tokenizer=run.tokenizer,

@@ -33,6 +33,7 @@ from aiperf.service.patience import Patience
 from aiperf.service.roster import Roster, Standing
 from aiperf.units import NS_PER_S
 from aiperf.wire.messages import (
+    AbortRun,
     AnyMessage,
     DatasetReady,
     Exit,
@@ -124,7 +125,7 @@ class RunLifecycle:
         self._observations: dict[str, dict[str, float]] = {}
         self._batch_counts: dict[str, int] = {}
         self._lost_slices = 0
-        self._shards: dict[str, str] = {}
+        self._block_counts: dict[str, int] = {}
 
     def handle(self, message: AnyMessage, now_ns: int) -> list[Tell]:
         """What to send, now that `message` has come."""
@@ -151,6 +152,8 @@ class RunLifecycle:
                 is_ours = message.exit_code not in (ExitCode.USAGE, ExitCode.BENCHMARK_FAILED)
                 found_by = f"{message.service_id}: " if is_ours else ""
                 return self._fail(ExitCode(message.exit_code), found_by + message.reason)
+            case AbortRun():
+                return self._abort(message.reason, now_ns, ExitCode(message.exit_code))
             case HostLost():
                 return self._lose_host(message, now_ns)
             case ServiceLost():
@@ -293,11 +296,10 @@ class RunLifecycle:
 
     def _book_records(self, finished: RecordsFinished) -> None:
         self._batch_counts[finished.service_id] = finished.batch_count
+        self._block_counts[finished.service_id] = finished.block_count
         self._lost_slices += finished.lost_slice_count
         if finished.lost_record_count:
             self.notices.append(f"{finished.service_id} has no record of {finished.lost_record_count} requests")
-        if finished.shard_path:
-            self._shards[finished.service_id] = finished.shard_path
         self._awaited.discard(finished.service_id)
 
     def _export_when_processed(self) -> list[Tell]:
@@ -306,7 +308,7 @@ class RunLifecycle:
         self.state = State.EXPORTING
         export = ExportResults(
             batch_counts=self._batch_counts,
-            shard_paths=self._shards,
+            block_counts=self._block_counts,
             phases=self._finished,
             outcome=self._outcome,
             reason=self._reason,
@@ -356,9 +358,9 @@ class RunLifecycle:
         grace_ns = 0 if stop.now else self._phases[self._current].grace_ns
         return [Tell(ServiceType.TIMING_MANAGER, StopPhase(now_ns + grace_ns, stop.reason))]
 
-    def _abort(self, reason: str, now_ns: int) -> list[Tell]:
+    def _abort(self, reason: str, now_ns: int, code: ExitCode = ExitCode.BENCHMARK_FAILED) -> list[Tell]:
         """Ends the load now and reports what there is."""
-        self._outcome, self._reason, self._exit_code = "aborted", reason, ExitCode.BENCHMARK_FAILED
+        self._outcome, self._reason, self._exit_code = "aborted", reason, code
         if self.state is not State.RUNNING:
             return []
         return [Tell(ServiceType.TIMING_MANAGER, StopPhase(now_ns, reason))]

@@ -46,6 +46,13 @@ class ServiceFailed(Message):
     exit_code: int
 
 
+class AbortRun(Message):
+    """The load makes no sense any more, but what there is can be reported; `reason` is for the user."""
+
+    reason: str
+    exit_code: int
+
+
 class Heartbeat(Message):
     """To the worker manager, every HEARTBEAT_INTERVAL_NS; its own goes to the controller."""
 
@@ -188,7 +195,8 @@ class RecordsFinished(Message):
     lost_slice_count: int
     lost_record_count: int
     """Requests that ended but make no record: bytes of their response were lost on the way."""
-    shard_path: str = ""
+    block_count: int = 0
+    """Of request lines; as the batches, it sent so many."""
 
 
 class ExportResults(Message):
@@ -196,8 +204,8 @@ class ExportResults(Message):
 
     batch_counts: dict[str, int]
     """Batches to expect, by record processor."""
-    shard_paths: dict[str, str]
-    """Request lines, by record processor."""
+    block_counts: dict[str, int]
+    """Blocks of request lines to expect, by record processor."""
     phases: list[PhaseFinished]
     outcome: str
     """`completed`, `interrupted` or `aborted`."""
@@ -379,6 +387,7 @@ AnyMessage = (
     | ExportResults | ResultsExported | Exit | OperatorJoined | StopRun | RunFinished | Progress | LoadStatus
     | WorkerAdded | RecordProcessorAdded | WorkerJoined | WorkerWelcomed | PreparePhase | CreditBatch | SetSlots
     | EndCredits | CutPhase | CreditReturns | ClockProbe | ClockReply
+    | AbortRun
 )  # fmt: skip
 
 _encode = msgspec.msgpack.Encoder().encode

@@ -83,7 +83,7 @@ class Run:
         self.finish_phase()
         for worker in ("worker-0", "worker-1"):
             self(RecordsFlushed(worker, {"record-processor-0": 3}))
-        return self(RecordsFinished("record-processor-0", 2, 8, 0, 0, "shard"))
+        return self(RecordsFinished("record-processor-0", 2, 8, 0, 0, 3))
 
 
 def told(tells: list[Tell], kind: type) -> dict[str, object]:
@@ -148,7 +148,7 @@ def test_an_undisturbed_run_goes_through_every_state_and_ends_with_done():
     export = told(run.up_to_exporting(), ExportResults)["records-manager"]
     assert isinstance(export, ExportResults)
     assert export.batch_counts == {"record-processor-0": 2}
-    assert export.shard_paths == {"record-processor-0": "shard"}
+    assert export.block_counts == {"record-processor-0": 3}
     assert export.outcome == "completed"
     end = run(exported())
     assert finished(end) == RunFinished(ExitCode.DONE, "completed", "", "/a", "/a/summary.json")
