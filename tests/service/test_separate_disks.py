@@ -18,7 +18,7 @@ from aiperf.errors import ExitCode
 from aiperf.plan.plan import EndpointPlan, InputPlan, LoadPlan, Plan, ResultsPlan
 from aiperf.report.shards import ShardFile
 from aiperf.service.host import host_services
-from aiperf.service.layout import Host, ServiceType
+from aiperf.service.layout import Apis, Host, ServiceType
 from aiperf.service.wiring import Surroundings
 from aiperf.wire.bus import OPERATOR, Seat
 from aiperf.wire.memory_wire import MemoryPort, MemoryWire
@@ -75,6 +75,7 @@ async def run_apart(
     layout = memory_layout(
         run_id="run", workers=4, processors=2, artifact_dir=benchmark.folder, seed=1, anchor_ns=EPOCH_NS
     )
+    layout = msgspec.structs.replace(layout, apis=Apis(run="https://elsewhere"))  # so no disk is shared
     processors = layout.services(ServiceType.RECORD_PROCESSOR)
     others = [seat for seat in layout.services() if seat not in processors]
     hosts = [Host("control", others), *(Host(seat.service_id, [seat]) for seat in processors)]

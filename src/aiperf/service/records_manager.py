@@ -22,8 +22,9 @@ from aiperf.plan.plan import Plan
 from aiperf.record.facts import Phase
 from aiperf.report.shards import Block
 from aiperf.service.column_messages import Arrivals, BlockHeader, ColumnHeader, decode_columns
-from aiperf.service.layout import Layout
+from aiperf.service.layout import LOG_NAME, Layout
 from aiperf.service.line_store import LineStore
+from aiperf.service.log_relay import RELAY_INTERVAL_S, LogHome
 from aiperf.service.membership import run_together
 from aiperf.service.result_export import Received, export_results
 from aiperf.service.supply import Supply
@@ -35,6 +36,7 @@ from aiperf.wire.messages import (
     Exit,
     ExportResults,
     LoadStatus,
+    LogLines,
     Progress,
     ServiceReady,
     StartPhase,
@@ -48,6 +50,8 @@ RATE_WINDOW_S = 5.0
 
 SILENCE_BEFORE_GIVING_UP_S = 5.0
 """At the end of a run: how long to wait for batches and blocks that were announced and do not come."""
+
+LOG_MARGIN_S = 0.2
 
 
 class RecordsManager:
@@ -72,6 +76,8 @@ class RecordsManager:
         self._in_thread = in_thread
         self._supply = supply
         self._configure: asyncio.Future[Configure] = asyncio.get_running_loop().create_future()
+        self._export_order: asyncio.Future[ExportResults] = asyncio.get_running_loop().create_future()
+        self._log = LogHome(Path(layout.artifact_dir) / LOG_NAME)
         self._partials = {phase.value: Partial.empty() for phase in Phase}
         self._lines = LineStore(Path(layout.data_dir))
         self._has_lines = plan.results.export_level != "summary"
@@ -84,23 +90,25 @@ class RecordsManager:
 
     async def run(self) -> None:
         try:
-            await run_together(self._take_columns(), self._take_orders(), self._get_ready())
+            await run_together(self._take_columns(), self._take_orders(), self._get_ready(), self._export())
         finally:
             self._lines.close()
 
     async def _take_orders(self) -> None:
         while True:
-            _, message = await self._seat.receive()
+            sender, message = await self._seat.receive()
             match message:
                 case Configure() if not self._configure.done():
                     self._configure.set_result(message)
                 case StartPhase():
                     self._recent.clear()
-                case LoadStatus():
+                case LoadStatus() if not self._export_order.done():
                     self._status = message
                     self._seat.send(self._progress(message))
-                case ExportResults():
-                    await self._export(message)
+                case LogLines():
+                    self._seat.send(self._log.take(sender, message), to=sender)
+                case ExportResults() if not self._export_order.done():
+                    self._export_order.set_result(message)
                 case Exit():
                     return
 
@@ -176,7 +184,9 @@ class RecordsManager:
 
     # The end
 
-    async def _export(self, order: ExportResults) -> None:
+    async def _export(self) -> None:
+        """Orders are heard meanwhile."""
+        order = await self._export_order
         while not (self._batches.are_over(order.batch_counts) and self._blocks.are_over(order.block_counts)):
             self._something_came.clear()
             try:
@@ -196,7 +206,10 @@ class RecordsManager:
         received = Received(self._partials[Phase.PROFILING], self._lines, self._batches.lost_count(order.batch_counts))
         # In a thread: writing may take long, and heartbeats go on meanwhile.
         exported = await self._in_thread(export_results, order, received, self._layout, self._plan)
+        if not self._layout.shares_disk:
+            await asyncio.sleep(RELAY_INTERVAL_S + LOG_MARGIN_S)  # Until what other hosts logged so far is home.
         self._seat.send(exported)
+        await asyncio.Event().wait()
 
 
 def _counts_by_name(failures: list[Failure]) -> dict[str, int]:

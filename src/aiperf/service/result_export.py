@@ -28,7 +28,7 @@ from aiperf.report.shards import completion_ranks, merge_shards
 from aiperf.schedule.ledger import Ledger
 from aiperf.service.column_messages import LineKind
 from aiperf.service.dataset_manager import STORE_NAME
-from aiperf.service.layout import Layout
+from aiperf.service.layout import LOG_NAME, Layout
 from aiperf.service.line_store import LineStore
 from aiperf.wire.messages import ExportResults, PhaseFinished, ResultsExported
 
@@ -51,7 +51,7 @@ def export_results(order: ExportResults, received: Received, layout: Layout, pla
     folder, prefix, partial = Path(layout.artifact_dir), plan.results.export_prefix, received.partial
     summary_path = folder / (prefix + summary_json.FILE_SUFFIX)
     csv_path, console_path = folder / (prefix + csv_export.FILE_SUFFIX), folder / (prefix + console.FILE_SUFFIX)
-    written = [inputs_json.FILE_NAME, "logs/aiperf.log"]
+    written = [inputs_json.FILE_NAME, LOG_NAME]
     warnings = list(order.warnings)
 
     inputs_json.write_inputs(folder / inputs_json.FILE_NAME, _sessions(Store.open(Path(layout.data_dir) / STORE_NAME)))

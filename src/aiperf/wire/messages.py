@@ -240,6 +240,26 @@ class Exit(Message):
     """To every service: leave in an orderly way, now."""
 
 
+# Hosts that do not share the artifact directory → records manager
+
+
+class LogLines(Message):
+    """What the host has logged since the last time."""
+
+    host_id: str
+    sequence: int
+    """0, 1, 2, … per sender. Sent again until it is confirmed."""
+    lines: list[str]
+    left_out_count: int = 0
+    """Lines behind these that the host could not keep."""
+
+
+class LogTaken(Message):
+    """The answer: these lines are home."""
+
+    sequence: int
+
+
 # Operator (the CLI) ↔ controller
 
 
@@ -387,7 +407,7 @@ AnyMessage = (
     | ExportResults | ResultsExported | Exit | OperatorJoined | StopRun | RunFinished | Progress | LoadStatus
     | WorkerAdded | RecordProcessorAdded | WorkerJoined | WorkerWelcomed | PreparePhase | CreditBatch | SetSlots
     | EndCredits | CutPhase | CreditReturns | ClockProbe | ClockReply
-    | AbortRun
+    | AbortRun | LogLines | LogTaken
 )  # fmt: skip
 
 _encode = msgspec.msgpack.Encoder().encode
