@@ -32,12 +32,16 @@ class WorkerFacts(msgspec.Struct, frozen=True, kw_only=True):
     service_id: str
     host: str = ""
     """Host or pod."""
-    started_ns: int = NONE
-    """When it truly began the measured phase."""
+    node: str = ""
+    """The machine it ran on."""
     is_late: bool = False
     """It joined when the load had begun."""
     lost_reason: str = ""
     """Not empty when the worker was lost."""
+    returned_count: int = 0
+    """Of a lost worker: requests of the measured phase whose credits it had returned."""
+    unreturned_count: int = 0
+    """Of a lost worker: credits that it had not returned."""
     observations: dict[str, float] = {}
     """Its self-observation, by name with unit (`loop_lag_max_ms`)."""
 

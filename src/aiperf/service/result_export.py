@@ -126,10 +126,15 @@ def _run_facts(
         for phase in order.phases
     ]
     reasons = {lost.service_id: lost.reason for lost in order.lost_services}
+    credits_of_lost = next((phase.lost_workers for phase in order.phases if phase.phase == Phase.PROFILING), {})
     workers = [
         WorkerFacts(
             worker_index=index,
             service_id=service_id,
+            host=order.places.get(service_id, ("", ""))[0],
+            node=order.places.get(service_id, ("", ""))[1],
+            returned_count=credits_of_lost.get(service_id, (0, 0))[0],
+            unreturned_count=credits_of_lost.get(service_id, (0, 0))[1],
             is_late=service_id in order.late_workers,
             lost_reason=reasons.pop(service_id, ""),
             observations=order.worker_observations.get(service_id, {}),

@@ -124,6 +124,7 @@ class RunLifecycle:
         self._slice_counts: dict[str, dict[str, int]] = {}
         self._observations: dict[str, dict[str, float]] = {}
         self._batch_counts: dict[str, int] = {}
+        self._places: dict[str, tuple[str, str]] = {}
         self._lost_slices = 0
         self._block_counts: dict[str, int] = {}
 
@@ -133,6 +134,7 @@ class RunLifecycle:
             return []
         match message:
             case Registered():
+                self._places[message.service_id] = message.host, message.node
                 return self._register(message.service_id, now_ns)
             case DatasetReady():
                 self._dataset = message
@@ -318,6 +320,7 @@ class RunLifecycle:
             began_with=self._began_with,
             late_workers=self._late,
             worker_observations=self._observations,
+            places=self._places,
             lost_slice_count=self._lost_slices,
             tokenizer=self._dataset.tokenizer_name if self._dataset else "",
             warnings=self.notices,

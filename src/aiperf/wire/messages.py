@@ -24,6 +24,10 @@ class Message(msgspec.Struct, tag=True, array_like=True):
 
 class Registered(Message):
     service_id: str
+    host: str = ""
+    """Where it runs: the machine's name, or the pod's."""
+    node: str = ""
+    """The machine's name, that of a pod's node included."""
 
 
 class ServiceReady(Message):
@@ -157,6 +161,8 @@ class PhaseFinished(Message):
     """issued, completed, failed, cancelled, censored, lost, unsent; and offered."""
     unplaced_slot_s: float = 0.0
     """Slots of the concurrency that no worker could hold, times how long."""
+    lost_workers: dict[str, tuple[int, int]] = {}
+    """Of each worker that was lost in it: requests whose credits it had returned, and credits it had not."""
 
 
 class StopPhase(Message):
@@ -220,6 +226,8 @@ class ExportResults(Message):
     late_workers: list[str] = []
     """Those that joined afterwards, in that order."""
     worker_observations: dict[str, dict[str, float]] = {}
+    places: dict[str, tuple[str, str]] = {}
+    """Host and node of each service."""
     lost_slice_count: int = 0
     tokenizer: str = ""
     warnings: list[str] = []
