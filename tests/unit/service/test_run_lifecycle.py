@@ -12,6 +12,7 @@ from aiperf.service.layout import ServiceType
 from aiperf.service.run_lifecycle import RunLifecycle, State, Tell
 from aiperf.units import NS_PER_S
 from aiperf.wire.messages import (
+    AbortRun,
     AnyMessage,
     Configure,
     DatasetReady,
@@ -396,3 +397,19 @@ def test_other_failures_are_results(completed, failed, errors):
     run = Run()
     run.up_to_running()
     assert run(progress(completed, failed, errors)) == []
+
+
+def test_a_service_that_sees_no_use_in_going_on_ends_the_load_and_what_there_is_is_reported():
+    run = Run()
+    run.up_to_running()
+    stop = told(run(AbortRun("the disk is full", int(ExitCode.INFRASTRUCTURE))), StopPhase)["timing-manager"]
+    assert isinstance(stop, StopPhase)
+    assert stop.reason == "the disk is full"
+    assert told(run.finish_phase(1), FlushRecords).keys() == {"worker-0", "worker-1"}
+
+
+def test_where_services_run_is_told_to_who_reports_it():
+    run = Run()
+    export = told(run.up_to_exporting(), ExportResults)["records-manager"]
+    assert isinstance(export, ExportResults)
+    assert export.places.keys() >= {"worker-0", "worker-1"}
