@@ -19,6 +19,7 @@ from aiperf.plan.plan import EndpointPlan, InputPlan, LoadPlan, Plan, ResultsPla
 from aiperf.report.shards import ShardFile
 from aiperf.service.host import host_services
 from aiperf.service.layout import Apis, Host, ServiceType
+from aiperf.service.records_manager import SILENCE_BEFORE_GIVING_UP_S
 from aiperf.service.wiring import Surroundings
 from aiperf.wire.bus import OPERATOR, Seat
 from aiperf.wire.memory_wire import MemoryPort, MemoryWire
@@ -28,6 +29,9 @@ from aiperf.wire.ports import Frames, Pattern
 from .conftest import EPOCH_NS, Benchmark, LoopClock, LoopTimer
 
 pytestmark = [pytest.mark.looptime]
+
+LATE_S = SILENCE_BEFORE_GIVING_UP_S + 0.5
+"""When nobody waits any more, but the results have not been told yet."""
 
 
 class Way:
@@ -43,6 +47,9 @@ class Way:
         if fate == "refused":
             return False
         self._count += 1
+        if fate == "late":
+            asyncio.get_running_loop().call_later(LATE_S, self._port.send, frames)
+            return True
         return fate == "lost" or self._port.send(frames, to)
 
     async def receive(self) -> tuple[str, list[bytes]]:
@@ -79,7 +86,7 @@ async def run_apart(
     processors = layout.services(ServiceType.RECORD_PROCESSOR)
     others = [seat for seat in layout.services() if seat not in processors]
     hosts = [Host("control", others), *(Host(seat.service_id, [seat]) for seat in processors)]
-    layout = msgspec.structs.replace(layout, hosts=hosts)
+    layout = msgspec.structs.replace(layout, hosts=hosts, apis=Apis(run="https://elsewhere"))
     Path(layout.data_dir).mkdir(parents=True)
     nowhere = msgspec.structs.replace(layout, data_dir=str(folder / "none"), artifact_dir=str(folder / "none"))
     wire = WireWithFates(fate)
@@ -203,6 +210,19 @@ async def test_the_last_messages_are_missed_too(benchmark_run, tmp_path):
     assert records["batches_lost"] > 0
     assert records["records"] + records["lost"] == len(run.server.sent)
     assert records["lines_lost"] == records["records"] - len(run.lines)
+
+
+async def test_what_comes_when_nobody_waits_any_more_is_lost_and_disturbs_nobody(benchmark_run, tmp_path):
+    run = benchmark_run()
+
+    def delay_the_last_blocks(number: int, frames: Frames) -> str:
+        return "late" if is_block(frames) and asyncio.get_running_loop().time() > 5.9 else ""
+
+    finished = await run_apart(tmp_path, run, fate=delay_the_last_blocks, concurrency=8, duration_s=6)
+    assert finished.exit_code == ExitCode.DONE
+    records = run.summary["records"]
+    assert records["records"] == len(run.server.sent)
+    assert records["lines_lost"] == len(run.server.sent) - len(run.lines) > 0
 
 
 async def test_a_slow_records_manager_holds_slices_back_and_nothing_is_lost(benchmark_run, tmp_path):

@@ -6,6 +6,7 @@ Does not own: the shards' form and their merging (`aiperf.report.shards`), what 
 Memory: 8 bytes a line, for its place in the order of completion. Lines themselves go to disk as they come.
 """
 
+from array import array
 from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
@@ -23,13 +24,19 @@ class LineStore:
     def __init__(self, data_dir: Path) -> None:
         self._data_dir = data_dir
         self._shards: dict[Path, ShardFile] = {}
-        self._ends: dict[str, list[tuple[int, Ends]]] = defaultdict(list)
+        self._ends: dict[str, array[int]] = defaultdict(lambda: array("q"))
+        """By line; int64."""
         self.failure = ""
         """Why there are no lines any more."""
 
     def book_ends(self, record_processor: str, first_line: int, end_ns: Ends) -> None:
-        """When the requests of these lines ended. They are known before the lines come."""
-        self._ends[record_processor].append((first_line, end_ns.copy()))
+        """When the requests of the lines from `first_line` on ended. Order: of lines, for each record processor.
+
+        Known before the lines come; what lies between the last time and `first_line` was lost on the way.
+        """
+        ends = self._ends[record_processor]
+        ends.extend([UNKNOWN_NS] * (first_line - len(ends)))
+        ends.frombytes(end_ns.tobytes())
 
     def append(self, record_processor: str, kind: LineKind, block: Block) -> None:
         """Keeps a block, unless it has given up. Raises: OSError (a full disk)."""
@@ -53,14 +60,7 @@ class LineStore:
 
     def end_ns(self, record_processors: Sequence[str]) -> list[Ends]:
         """For each, the ends by line; `UNKNOWN_NS` where they were lost on the way."""
-        return [self._ends_of(name) for name in record_processors]
-
-    def _ends_of(self, record_processor: str) -> Ends:
-        parts = self._ends[record_processor]
-        ends = np.full(max((first + len(part) for first, part in parts), default=0), UNKNOWN_NS)
-        for first, part in parts:
-            ends[first : first + len(part)] = part
-        return ends
+        return [np.array(self._ends[name], np.int64) for name in record_processors]
 
     def close(self) -> None:
         """Calling it again does nothing."""

@@ -84,6 +84,8 @@ class RecordsManager:
         self._batches = Arrivals()
         self._blocks = Arrivals()
         self._something_came = asyncio.Event()
+        self._is_closed = False
+        """The results are being written: what comes now has been counted as lost."""
         self._status: LoadStatus | None = None
         self._recent: deque[tuple[int, int, int]] = deque()
         """Looks at the running phase: when, completed requests until then, output tokens until then."""
@@ -122,6 +124,8 @@ class RecordsManager:
     async def _take_columns(self) -> None:
         while True:
             _, frames = await self._columns.receive()
+            if self._is_closed:
+                continue
             match decode_columns(frames):
                 case ColumnHeader() as header, Partial() as partial:
                     self._merge(header, partial)
@@ -202,6 +206,7 @@ class RecordsManager:
                 break
         if self._status is not None:
             self._seat.send(self._progress(self._status))  # The last look at the live view shows every record.
+        self._is_closed = True
         self._lines.close()
         received = Received(self._partials[Phase.PROFILING], self._lines, self._batches.lost_count(order.batch_counts))
         # In a thread: writing may take long, and heartbeats go on meanwhile.
