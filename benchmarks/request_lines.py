@@ -15,7 +15,7 @@ import numpy as np
 
 from aiperf.record.facts import FACTS_DTYPE
 from aiperf.report.request_lines import LineContext, request_lines
-from aiperf.report.shards import ShardWriter, completion_ranks, merge_shards
+from aiperf.report.shards import BlockPacker, ShardFile, completion_ranks, merge_shards
 
 RECORDS, METRICS = 20_000, 36
 
@@ -34,8 +34,9 @@ def main() -> None:
     lined = time.process_time()
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "shard"
-        shard = ShardWriter(path)
-        shard.write(lines)
+        packer, shard = BlockPacker(), ShardFile(path)
+        for block in packer.pack(lines) + packer.flush():
+            shard.append(block)
         shard.close()
         written = time.process_time()
         merge_shards([path], completion_ranks([facts["end_ns"]]), io.BytesIO())

@@ -13,7 +13,16 @@ from aiperf.deploy.layouts import memory_layout
 from aiperf.deploy.memory import MemoryHosts, run_in_memory
 from aiperf.endpoint.exchange import BodyKind, ErrorKind, Exchange, Outcome, Sink
 from aiperf.plan.kubernetes import KubernetesPlan
-from aiperf.plan.plan import EndpointPlan, InputPlan, LoadPlan, Plan, ServicesPlan, TokenizerPlan, WarmupPlan
+from aiperf.plan.plan import (
+    EndpointPlan,
+    InputPlan,
+    LoadPlan,
+    Plan,
+    ResultsPlan,
+    ServicesPlan,
+    TokenizerPlan,
+    WarmupPlan,
+)
 from aiperf.service.layout import SINGLETONS, Host, Layout, ServiceType
 from aiperf.units import NS_PER_MS, NS_PER_S
 from aiperf.wire.bus import Seat
@@ -144,6 +153,7 @@ class Benchmark:
         absent: Collection[str] = (),
         happenings: Callable[[MemoryHosts], Coroutine[Any, Any, None]] | None = None,
         connections_max: int = 10_000,
+        results: ResultsPlan | None = None,
         **load,
     ) -> RunFinished:
         """`in_pods`: each worker is a host of its own, beside a record processor that only it can reach."""
@@ -155,6 +165,7 @@ class Benchmark:
             warmup=warmup or WarmupPlan(),
             services=ServicesPlan(),
             kubernetes=KubernetesPlan(min_workers=min_workers),
+            results=results or ResultsPlan(),
         )
         layout = memory_layout(
             run_id="run",

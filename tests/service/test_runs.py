@@ -70,6 +70,23 @@ async def test_the_same_seed_gives_the_same_request_stream_for_any_number_of_wor
     assert streams[0] == streams[1] == streams[2]
 
 
+@pytest.mark.parametrize("load", [{"concurrency": 6}, {"request_rate": 60, "arrival_pattern": "constant"}])
+async def test_each_worker_tells_where_it_ran_and_how_it_began(benchmark_run, load, monkeypatch):
+    monkeypatch.setenv("POD_NAME", "pod-7")
+    monkeypatch.setenv("NODE_NAME", "node-3")
+    run = benchmark_run()
+    await run.run(request_count=60, workers=3, **load)
+    summary = run.summary
+    for row in summary["workers"]:
+        assert (row["host"], row["node"]) == ("pod-7", "node-3")
+        assert row["started_ns"] in {exchange.dispatched_ns for exchange in run.server.sent}
+        assert row["start_skew_ms"] == pytest.approx(0, abs=1)
+        assert row["loop_lag_max_ms"] == pytest.approx(0, abs=1)
+        assert row["throttled_count"] >= 0
+        assert row["run_queue_delay_ms"] >= 0
+    assert summary["start_skew"]["avg"] == pytest.approx(0, abs=1)
+
+
 async def test_an_open_loop_does_not_wait_for_a_slow_server(benchmark_run):
     run = benchmark_run()
     run.server.latency_ms = lambda n: 3_000
@@ -215,3 +232,5 @@ async def test_a_lost_worker_costs_its_requests_and_the_others_take_its_load(ben
     assert credits["issued"] == 300 == credits["completed"] + credits["lost"]
     assert summary["verdict"]["status"] == "degraded"
     assert summary["verdict"]["reasons"]
+    assert [row["lost_count"] for row in summary["workers"]] == [0, credits["lost"], 0]
+    assert sum(row["request_count"] for row in summary["workers"]) == credits["completed"]

@@ -58,6 +58,20 @@ def test_a_killed_record_processor_costs_its_records_and_the_run_goes_on(aiperf,
     assert missing == 0 or any(f"lacks {missing} lines" in warning for warning in summary["warnings"])
 
 
+def test_a_killed_record_processor_loses_only_the_lines_that_had_not_left(aiperf, url):
+    run = aiperf.start_small(url, *LOAD, "--duration", "8")
+    shards = run.artifacts.glob
+    run.eventually(lambda: [*shards("*/.run/record-processor-1.lines")], "lines of it are with the records manager")
+    os.kill(run.host("record-processor-1").pid, signal.SIGKILL)
+    run.finish()
+    summary = run.summary
+    missing = summary["records"]["records"] - len(run.lines)
+    assert summary["records"]["lines_lost"] == missing
+    assert missing == 0 or any(f"lacks {missing} lines" in warning for warning in summary["warnings"])
+    assert any(line["metadata"]["record_processor_id"] == "record-processor-1" for line in run.lines)
+    assert run.reconciles
+
+
 def test_without_its_only_record_processor_a_run_reports_what_there_is(aiperf, url):
     run = killed_under_load(aiperf, url, "record-processor-0", "--streaming", "--concurrency", "4", *LONG)
     assert run.exit_code == 1

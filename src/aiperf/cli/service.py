@@ -6,11 +6,12 @@ Owns: reading the plan and the layout that the starter left in the run directory
 import argparse
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from aiperf.plan.dumps import load_dump, write_private_dump
 from aiperf.plan.plan import Plan
-from aiperf.service.host import run_host, start_logging
+from aiperf.service.host import Equipment, log_guest, run_host, start_logging
 from aiperf.service.layout import Layout, read_layout, write_layout
 
 PLAN_NAME = "plan.json"
@@ -39,8 +40,8 @@ def run(argv: Sequence[str]) -> int:
     options = parser.parse_args(argv)
     layout = read_layout(options.run_dir / LAYOUT_NAME)
     plan = load_dump((options.run_dir / PLAN_NAME).read_text())
-    start_logging(Path(layout.artifact_dir), plan.services.log_level, options.host, also_stderr=not layout.shares_disk)
-    equipment = None
+    log_buffer = start_logging(layout, plan.services.log_level, options.host)
+    equipment: Equipment | None = None
     if not layout.shares_disk:
         # Loads the HTTP API, which local hosts do without.
         from aiperf.deploy.kubernetes.endpoint_secrets import with_endpoint_secrets
@@ -48,6 +49,9 @@ def run(argv: Sequence[str]) -> int:
 
         plan = with_endpoint_secrets(plan, os.environ)
         equipment = pod_equipment(options.host, layout, plan, options.run_dir)
+    if log_buffer is not None:
+        equipment = equipment or Equipment()
+        equipment = replace(equipment, guests=[*equipment.guests, log_guest(log_buffer)])
     return run_host(options.host, layout, plan, options.parent_pipe, equipment, options.incarnation)
 
 

@@ -24,8 +24,8 @@ class RunView:
     run: RunFacts
     steady: SteadyWindow | None = None
     has_objectives: bool = False
-    worker_starts_ns: tuple[int, ...] = ()
-    """First dispatch of each worker, where that tells its start (closed loop)."""
+    start_lags_ns: tuple[int, ...] = ()
+    """How long after its agreed instant each worker began; of those that were there at the start."""
 
 
 def _per_second(amount: float, duration_ns: int) -> float:
@@ -177,6 +177,8 @@ def unsent_count(v: RunView) -> float:
 
 
 def start_skew(v: RunView) -> float:
-    """Spread of the workers' true start instants. Undefined with fewer than two known. Units: ms."""
-    starts = [worker.started_ns for worker in v.run.workers if worker.started_ns != NONE] or v.worker_starts_ns
-    return (max(starts) - min(starts)) / NS_PER_MS if len(starts) > 1 else UNDEFINED
+    """Spread of the workers' true start instants, each against the agreed one. Undefined with fewer than two known.
+
+    At a rate a worker's agreed instant is when the first of its own arrivals was due. Units: ms.
+    """
+    return (max(v.start_lags_ns) - min(v.start_lags_ns)) / NS_PER_MS if len(v.start_lags_ns) > 1 else UNDEFINED

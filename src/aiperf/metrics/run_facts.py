@@ -32,12 +32,16 @@ class WorkerFacts(msgspec.Struct, frozen=True, kw_only=True):
     service_id: str
     host: str = ""
     """Host or pod."""
-    started_ns: int = NONE
-    """When it truly began the measured phase."""
+    node: str = ""
+    """The machine it ran on."""
     is_late: bool = False
     """It joined when the load had begun."""
     lost_reason: str = ""
     """Not empty when the worker was lost."""
+    returned_count: int = 0
+    """Of a lost worker: requests of the measured phase whose credits it had returned."""
+    unreturned_count: int = 0
+    """Of a lost worker: credits that it had not returned."""
     observations: dict[str, float] = {}
     """Its self-observation, by name with unit (`loop_lag_max_ms`)."""
 
@@ -59,6 +63,10 @@ class RunFacts(msgspec.Struct, frozen=True, kw_only=True):
     records_lost_count: int = 0
     """Requests of the measured phase that ended and whose record did not arrive."""
     slices_lost_count: int = 0
+    batches_lost_count: int = 0
+    """Of finished records on their way to the records manager; their records are among the lost ones."""
+    lines_lost_count: int = 0
+    """Records that are in every metric, but of which the line did not arrive."""
     deferred_bytes: int = 0
     """Response bytes that had to wait on disk for their record processor."""
     tokenizer: str = ""

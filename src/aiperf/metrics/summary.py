@@ -15,14 +15,13 @@ from aiperf.metrics.distribution import MetricResult, adjusted, describe
 from aiperf.metrics.goodput import objectives_of
 from aiperf.metrics.partial import Partial
 from aiperf.metrics.rates import RunView
-from aiperf.metrics.run_facts import RunFacts, WorkerFacts
+from aiperf.metrics.run_facts import RunFacts
 from aiperf.metrics.steady import steady_window
-from aiperf.metrics.totals import NEVER_NS
 from aiperf.metrics.verdict import Verdict, is_capped, judge
-from aiperf.metrics.workers import WorkerTally
+from aiperf.metrics.worker_rows import start_lags_ns, worker_rows
 from aiperf.record.facts import NONE
 from aiperf.schedule.ledger import Ledger
-from aiperf.units import NS_PER_MS, NS_PER_S
+from aiperf.units import NS_PER_S
 
 SCHEMA_VERSION = "1.4"
 """The version of AIPerf's schema whose keys we carry."""
@@ -61,6 +60,8 @@ class RecordLedger(msgspec.Struct, frozen=True, kw_only=True):
     cut: int
     """Rows of cancelled and censored requests, kept beside them."""
     slices_lost: int = 0
+    batches_lost: int = 0
+    lines_lost: int = 0
 
 
 class Summary(msgspec.Struct, kw_only=True):
@@ -105,7 +106,7 @@ def summarise(partial: Partial, run: RunFacts) -> Summary:
         if columns is not None and len(columns.sent_ns)
         else None,
         has_objectives=bool(objectives_of(run.section("results").get("goodput"))),
-        worker_starts_ns=_worker_starts(partial, run),
+        start_lags_ns=tuple(start_lags_ns(partial.workers, run).values()),
     )
     results = {metric.tag: result for metric in METRICS if (result := _result(metric, partial, view)) is not None}
     phase = run.measured()
@@ -126,13 +127,15 @@ def summarise(partial: Partial, run: RunFacts) -> Summary:
         end_time=_iso(partial.totals.last_end_ns if partial.totals.sent_count else phase.end_ns if phase else NONE),
         verdict=judge(view, results, partial.failures),
         load=_load(run, results),
-        workers=_worker_rows(partial, run.workers),
+        workers=worker_rows(partial.workers, run),
         credits=phase.ledger if phase else Ledger(),
         records=RecordLedger(
             records=partial.totals.completed_count + partial.totals.failed_count,
             lost=run.records_lost_count,
             cut=partial.totals.cancelled_count + partial.totals.censored_count,
             slices_lost=run.slices_lost_count,
+            batches_lost=run.batches_lost_count,
+            lines_lost=run.lines_lost_count,
         ),
         token_source=_token_source(partial),
         tokenizer=run.tokenizer,
@@ -216,47 +219,6 @@ def _load(run: RunFacts, results: dict[str, MetricResult]) -> Load:
         unsent_count=phase.ledger.unsent if phase else 0,
         in_flight_avg=average("effective_concurrency"),
     )
-
-
-def _worker_starts(partial: Partial, run: RunFacts) -> tuple[int, ...]:
-    """First dispatches, which in closed loop follow the start at once; in open loop they are the arrivals' matter.
-
-    Of those that were there at the start.
-    """
-    if partial.totals.due_count:
-        return ()
-    late = {worker.worker_index for worker in run.workers if worker.is_late}
-    starts = (tally.first_dispatched_ns for index, tally in partial.workers.by_index.items() if index not in late)
-    return tuple(start for start in starts if start != NEVER_NS)
-
-
-def _worker_rows(partial: Partial, workers: list[WorkerFacts]) -> list[dict[str, Any]]:
-    known = {worker.worker_index: worker for worker in workers}
-    started = [worker.started_ns for worker in workers if worker.started_ns != NONE]
-    rows = []
-    for index in sorted(known.keys() | partial.workers.by_index.keys()):
-        worker = known.get(index, WorkerFacts(worker_index=index, service_id=f"worker-{index}"))
-        tally = partial.workers.by_index.get(index, WorkerTally(index))
-        row: dict[str, Any] = {
-            "worker_index": index,
-            "service_id": worker.service_id,
-            "host": worker.host,
-            "request_count": tally.request_count,
-            "completed_count": tally.completed_count,
-            "failed_count": tally.failed_count,
-            "wide_first_count": tally.wide_first_count,
-            "rearm_delay_max_ms": tally.rearm_delay_max_ns / NS_PER_MS,
-        }
-        if tally.due_count:
-            row["dispatch_lag_avg_ms"] = tally.dispatch_lag_sum_ns / tally.due_count / NS_PER_MS
-            row["dispatch_lag_max_ms"] = tally.dispatch_lag_max_ns / NS_PER_MS
-            row["send_lag_max_ms"] = tally.send_lag_max_ns / NS_PER_MS
-        if worker.started_ns != NONE:
-            row["start_skew_ms"] = (worker.started_ns - min(started)) / NS_PER_MS
-        if worker.lost_reason:
-            row["lost_reason"] = worker.lost_reason
-        rows.append(row | worker.observations)
-    return rows
 
 
 def _token_source(partial: Partial) -> str:

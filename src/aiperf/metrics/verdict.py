@@ -18,7 +18,7 @@ from aiperf.metrics.failures import Failures
 from aiperf.metrics.rates import RunView
 from aiperf.metrics.run_facts import RunFacts
 from aiperf.record.facts import NONE
-from aiperf.units import NS_PER_S
+from aiperf.units import NS_PER_MS, NS_PER_S
 
 WIDTH_DEGRADED_FRACTION = 0.05
 """A percentile that may be 5 % off cannot carry the comparisons of a few percent that benchmarks are made for."""
@@ -36,6 +36,10 @@ LOAD_INVALID_FRACTION = 0.05
 """A load less than 95 % of what was asked for is another experiment."""
 LOSS_INVALID_FRACTION = 0.05
 """With more than one request in 20 unseen, p95 and above may lie wholly among them."""
+THROTTLED_NOTE_FRACTION = 0.001
+"""Less than a millisecond of each second is no more than what any scheduler takes."""
+THROTTLED_DEGRADED_FRACTION = 0.01
+"""A worker that was held off its CPUs for 1 % of the time sends a percent of its requests late: p99 is of these."""
 SHARED_NOTE_FRACTION = 0.05
 """From this share on, inter-chunk latency describes visibly fewer gaps than there were chunks."""
 
@@ -75,6 +79,7 @@ def judge(view: RunView, metrics: Mapping[str, MetricResult], failures: Failures
         _widths(view, metrics),
         _dispatch_lag(view, metrics),
         _rearm_delay(view),
+        _throttling(view.run),
         _unplaced_slots(view),
         _rate(view, metrics),
         _notes(view, metrics),
@@ -225,6 +230,27 @@ def _rearm_delay(view: RunView) -> Iterator[Reason]:
         f"Throughput at full concurrency would be up to {share / (1 - share):.1%} higher, and latencies too."
     )
     yield Reason("rearm_delay", Severity.INVALID if share > LOAD_INVALID_FRACTION else Severity.DEGRADED, text)
+
+
+def _throttling(run: RunFacts) -> Iterator[Reason]:
+    phase = run.measured()
+    if phase is None or phase.end_ns <= phase.start_ns:
+        return
+    lasted_ms = (phase.end_ns - phase.start_ns) / NS_PER_MS
+    shares = {
+        worker.service_id: share
+        for worker in run.workers
+        if (share := worker.observations.get("throttled_ms", 0.0) / lasted_ms) > THROTTLED_NOTE_FRACTION
+    }
+    if not shares:
+        return
+    worst = max(shares, key=lambda name: shares[name])
+    text = (
+        f"The CPU limit of {len(shares)} of {len(run.workers)} workers held them back, {worst} for {shares[worst]:.1%} "
+        f"of the measured time: requests went out late by so much. Give workers more CPU, or no limit."
+    )
+    is_much = shares[worst] > THROTTLED_DEGRADED_FRACTION
+    yield Reason("throttling", Severity.DEGRADED if is_much else Severity.NOTE, text)
 
 
 def _unplaced_slots(view: RunView) -> Iterator[Reason]:

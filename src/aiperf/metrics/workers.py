@@ -29,6 +29,8 @@ class WorkerTally(msgspec.Struct, array_like=True):
     send_lag_max_ns: int = 0
     rearm_delay_max_ns: int = 0
     first_dispatched_ns: int = NEVER_NS
+    first_due_ns: int = NONE
+    """When that request was due; NONE in closed loop."""
 
     def merge(self, other: "WorkerTally") -> None:
         """Adds the other tally of the same worker."""
@@ -41,7 +43,10 @@ class WorkerTally(msgspec.Struct, array_like=True):
         self.dispatch_lag_max_ns = max(self.dispatch_lag_max_ns, other.dispatch_lag_max_ns)
         self.send_lag_max_ns = max(self.send_lag_max_ns, other.send_lag_max_ns)
         self.rearm_delay_max_ns = max(self.rearm_delay_max_ns, other.rearm_delay_max_ns)
-        self.first_dispatched_ns = min(self.first_dispatched_ns, other.first_dispatched_ns)
+        if other.first_dispatched_ns < self.first_dispatched_ns:
+            self.first_dispatched_ns, self.first_due_ns = other.first_dispatched_ns, other.first_due_ns
+        elif other.first_dispatched_ns == self.first_dispatched_ns:
+            self.first_due_ns = max(self.first_due_ns, other.first_due_ns)
 
 
 class Workers:
@@ -72,6 +77,9 @@ class Workers:
         np.add.at(lag_sum, places[was_due], (dispatched - due)[was_due])
         first = np.full(n, NEVER_NS)
         np.minimum.at(first, places, np.where(dispatched == NONE, NEVER_NS, dispatched))
+        is_first = dispatched == first[places]
+        first_due = np.full(n, NONE)
+        np.maximum.at(first_due, places[is_first], due[is_first])
         rearm = r["rearm_delay_ns"]
         columns = (
             indices,
@@ -85,6 +93,7 @@ class Workers:
             greatest(sent - due, was_due & (sent != NONE)),
             greatest(rearm, rearm != NONE),
             first,
+            first_due,
         )
         return cls(WorkerTally(*row) for row in np.stack(columns).T.tolist())
 

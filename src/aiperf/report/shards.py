@@ -1,10 +1,11 @@
-"""Shards: the per-request lines of one record processor on disk, and the merging of them into one ordered file.
+"""Shards: the per-request lines of one record processor, packed in blocks, and the merging into one ordered file.
 
-Owns: the shard's format, the order of the merge. Does not own: what a line says (`request_lines`), who writes when
-(`aiperf.service`).
+Owns: blocks, the shard's format, the order of the merge. Does not own: what a line says (`request_lines`), how blocks
+travel and who writes when (`aiperf.service`).
 
-A shard is a row of blocks: two little-endian uint32 (bytes that follow, lines), then a zstd frame of that many bytes.
-It can be read up to its last whole block, whenever its writer was killed.
+A shard is a row of blocks. On disk each is, little-endian: a uint64 (the number of its first line, from 0), two uint32
+(bytes that follow, lines), then a zstd frame of that many bytes. A shard can be read up to its last whole block,
+whenever its writer was killed, and may lack blocks.
 """
 
 import io
@@ -21,47 +22,72 @@ import numpy.typing as npt
 import zstandard
 
 BLOCK_BYTES = 1 << 20
-"""Text in a block. A killed writer loses at most so much, and a merge holds a few blocks of each shard."""
+"""Text in a block. A killed packer loses at most so much, and a merge holds a few blocks of each shard."""
 
-_BLOCK_HEAD = struct.Struct("<II")
+UNKNOWN_NS = int(np.iinfo(np.int64).min)
+"""Stands for the end of a request of which only the line is known."""
+
+_BLOCK_HEAD = struct.Struct("<QII")
 
 Ranks = npt.NDArray[np.int64]
 """Shape: (lines,). The place of each line of a shard in the order of all; negative: not to be written."""
 
 
-class ShardWriter:
-    """Appends lines to a new shard."""
+class Block(NamedTuple):
+    """Lines of a shard that follow one another, compressed."""
 
-    def __init__(self, path: Path) -> None:
-        """Raises: OSError if the file cannot be made, FileExistsError among them."""
-        self._file = path.open("xb")
+    first_line: int
+    line_count: int
+    frame: bytes
+    """A zstd frame: the lines, each with its newline."""
+
+
+class BlockPacker:
+    """Lines in, blocks out."""
+
+    def __init__(self) -> None:
         self._compressor = zstandard.ZstdCompressor(level=1, write_checksum=True)
         self._lines: list[bytes] = []
         self._held_bytes = 0
-        self.line_count = 0
+        self._packed_count = 0
 
-    def write(self, lines: Sequence[bytes]) -> None:
-        """Appends lines, each with its newline. Raises: OSError (a full disk)."""
-        self.line_count += len(lines)
+    def pack(self, lines: Sequence[bytes]) -> list[Block]:
+        """Adds lines, each with its newline; the blocks that became full."""
+        full: list[Block] = []
         for line in lines:
             self._lines.append(line)
             self._held_bytes += len(line)
             if self._held_bytes >= BLOCK_BYTES:
-                self.flush()
+                full += self.flush()
+        return full
 
-    def flush(self) -> None:
-        """Puts what is held into a block, safe from the end of this process. Raises: OSError."""
-        if self._lines:
-            frame = self._compressor.compress(b"".join(self._lines))
-            self._file.write(_BLOCK_HEAD.pack(len(frame), len(self._lines)) + frame)
-            self._lines, self._held_bytes = [], 0
-        self._file.flush()
+    def flush(self) -> list[Block]:
+        """What is held, as a block; nothing if nothing is."""
+        if not self._lines:
+            return []
+        frame = self._compressor.compress(b"".join(self._lines))
+        block = Block(self._packed_count, len(self._lines), frame)
+        self._packed_count += len(self._lines)
+        self._lines, self._held_bytes = [], 0
+        return [block]
+
+
+class ShardFile:
+    """Appends blocks to a new shard."""
+
+    def __init__(self, path: Path) -> None:
+        """Raises: OSError if the file cannot be made, FileExistsError among them."""
+        self._file = path.open("xb", buffering=0)
+
+    def append(self, block: Block) -> None:
+        """Puts the block behind the others, safe from the end of this process. Raises: OSError (a full disk)."""
+        content = memoryview(_BLOCK_HEAD.pack(block.first_line, len(block.frame), block.line_count) + block.frame)
+        while content:
+            content = content[self._file.write(content) :]
 
     def close(self) -> None:
-        """Writes what is held and closes. Calling it again does nothing."""
-        if not self._file.closed:
-            self.flush()
-            self._file.close()
+        """Calling it again does nothing."""
+        self._file.close()
 
 
 class Merged(NamedTuple):
@@ -69,12 +95,14 @@ class Merged(NamedTuple):
 
     line_count: int
     missing_count: int
-    """Lines that have a rank but are in no whole block: their writer was killed."""
+    """Lines that have a rank but are in no whole block: their packer was killed, or the block was lost on its way."""
     unranked_count: int
-    """Lines that nobody has given a rank: the records manager never heard of them."""
+    """Lines behind the last that was given a rank: the records manager never heard of their requests."""
 
 
-class _Block(NamedTuple):
+class _Place(NamedTuple):
+    """Where a block lies, and when its lines are due."""
+
     first_rank: int
     """The lowest of its lines; -1 if none has a rank."""
     shard: int
@@ -90,11 +118,16 @@ class _Block(NamedTuple):
 
 
 def completion_ranks(end_ns: Sequence[npt.NDArray[np.int64]]) -> list[Ranks]:
-    """The ranks of lines by the ends of their requests, for each shard. Order: equal ends by shard, then by line."""
+    """The ranks of lines by the ends of their requests, for each shard. Order: equal ends by shard, then by line.
+
+    The line of a request whose end is `UNKNOWN_NS` has the rank -1.
+    """
     if not end_ns:
         return []
-    order = np.argsort(np.concatenate(end_ns), kind="stable")
-    ranks = np.empty(len(order), dtype=np.int64)
+    ends = np.concatenate(end_ns)
+    known = np.flatnonzero(ends != UNKNOWN_NS)
+    order = known[np.argsort(ends[known], kind="stable")]
+    ranks = np.full(len(ends), -1, dtype=np.int64)
     ranks[order] = np.arange(len(order))
     return np.split(ranks, np.cumsum([len(ends) for ends in end_ns])[:-1])
 
@@ -108,13 +141,13 @@ def merge_shards(shard_paths: Sequence[Path], ranks: Sequence[Ranks], out: Binar
 
     Raises: ValueError if there are not as many ranks as shards; OSError.
     """
-    blocks: list[_Block] = []
+    blocks: list[_Place] = []
     missing_count = unranked_count = line_count = 0
     for shard, (path, shard_ranks) in enumerate(zip(shard_paths, ranks, strict=True)):
         found = _whole_blocks(path, shard, shard_ranks)
-        whole_line_count = sum(block.line_count for block in found)
-        missing_count += int(np.count_nonzero(shard_ranks[whole_line_count:] >= 0))
-        unranked_count += max(whole_line_count - len(shard_ranks), 0)
+        found_count = sum(int(np.count_nonzero(block.of(shard_ranks) >= 0)) for block in found)
+        missing_count += int(np.count_nonzero(shard_ranks >= 0)) - found_count
+        unranked_count += sum(block.line_count - len(block.of(shard_ranks)) for block in found)
         blocks += (block for block in found if block.first_rank >= 0)
     blocks.sort()
     next_ranks = [*(block.first_rank for block in blocks), np.iinfo(np.int64).max][1:]
@@ -135,24 +168,22 @@ def merge_shards(shard_paths: Sequence[Path], ranks: Sequence[Ranks], out: Binar
     return Merged(line_count, missing_count, unranked_count)
 
 
-def _whole_blocks(path: Path, shard: int, ranks: Ranks) -> list[_Block]:
+def _whole_blocks(path: Path, shard: int, ranks: Ranks) -> list[_Place]:
     """The blocks of a shard that were written to their end; none if there is no such file."""
     if not path.exists():
         return []
     blocks = []
-    first_line = 0
     with path.open("rb") as file:
         size = path.stat().st_size
         while len(head := file.read(_BLOCK_HEAD.size)) == _BLOCK_HEAD.size:
-            length, line_count = _BLOCK_HEAD.unpack(head)
+            first_line, length, line_count = _BLOCK_HEAD.unpack(head)
             offset = file.tell()
             if offset + length > size:
                 break
             own = ranks[first_line : first_line + line_count]
             own = own[own >= 0]
             first_rank = int(own.min()) if len(own) else -1
-            blocks.append(_Block(first_rank, shard, offset, length, first_line, line_count))
-            first_line += line_count
+            blocks.append(_Place(first_rank, shard, offset, length, first_line, line_count))
             file.seek(length, io.SEEK_CUR)
     return blocks
 
@@ -192,7 +223,7 @@ class _Runs:
                 heappush(heap, (run.ranks[stop], stop, run))
 
 
-def _run_of(file: BinaryIO, block: _Block, ranks: Ranks) -> _Run | None:
+def _run_of(file: BinaryIO, block: _Place, ranks: Ranks) -> _Run | None:
     """The lines of a block that have a rank; None if the block is damaged (a disk that was full)."""
     file.seek(block.offset)
     try:

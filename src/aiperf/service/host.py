@@ -10,6 +10,7 @@ import logging
 import os
 import shutil
 import signal
+import sys
 import traceback
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from dataclasses import dataclass, field, replace
@@ -23,11 +24,14 @@ from aiperf.clock import RunClock
 from aiperf.errors import AIPerfError, ExitCode
 from aiperf.plan.plan import Plan
 from aiperf.service.clock_alignment import align_clock
-from aiperf.service.layout import Host, Layout
+from aiperf.service.layout import LOG_NAME, Host, Layout, ServiceType
+from aiperf.service.log_relay import LogBuffer, relay_lines, sender_name
 from aiperf.service.machine import connections_max, this_machine
 from aiperf.service.supply import SameDisk, Supply
 from aiperf.service.wiring import Surroundings, run_service
+from aiperf.wire.bus import Seat
 from aiperf.wire.curve import WireKeys
+from aiperf.wire.ports import Pattern
 from aiperf.wire.zmq_wire import ZmqWire
 
 log = logging.getLogger(__name__)
@@ -186,17 +190,22 @@ def remove_run_dirs(layout: Layout) -> None:
     shutil.rmtree(layout.data_dir, ignore_errors=True)
 
 
-def start_logging(artifact_dir: Path, level: str, host_id: str, *, also_stderr: bool = False) -> None:
-    """Sends this process's log lines to the run's `logs/aiperf.log`, shared by all processes.
+def start_logging(layout: Layout, level: str, host_id: str) -> LogBuffer | None:
+    """Sends this process's log lines to the run's `logs/aiperf.log`.
 
-    Appending whole lines keeps them apart. `also_stderr`: where that is collected, as a container's is. Raises: OSError
-    if the file cannot be opened.
+    Hosts that share the artifact directory append whole lines to the one file, which keeps them apart. Others log to
+    stderr, for whoever keeps that, and into the buffer that is returned, which somebody has to relay; but where the
+    records manager is, the file is at hand. Raises: OSError if the file cannot be opened.
     """
-    directory = artifact_dir / "logs"
-    directory.mkdir(parents=True, exist_ok=True)
-    handlers: list[logging.Handler] = [logging.FileHandler(directory / "aiperf.log")]
-    if also_stderr:
-        handlers.append(logging.StreamHandler())
+    buffer: LogBuffer | None = None
+    handlers: list[logging.Handler] = [] if layout.shares_disk else [logging.StreamHandler(sys.stderr)]
+    if layout.shares_disk or layout.host_of(ServiceType.RECORDS_MANAGER).host_id == host_id:
+        path = Path(layout.artifact_dir) / LOG_NAME
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handlers.append(logging.FileHandler(path))
+    else:
+        buffer = LogBuffer()
+        handlers.append(buffer)
     formatter = logging.Formatter(
         f"%(asctime)s.%(msecs)03d %(levelname)-7s {host_id}[{os.getpid()}] %(name)s: %(message)s", "%H:%M:%S"
     )
@@ -206,3 +215,15 @@ def start_logging(artifact_dir: Path, level: str, host_id: str, *, also_stderr: 
     logging.basicConfig(level=names.get(level, logging.ERROR), handlers=handlers, force=True)
     logging.captureWarnings(True)
     logging.raiseExceptions = False  # a line that cannot be written (a full disk) is no business of the terminal's
+    return buffer
+
+
+def log_guest(buffer: LogBuffer) -> Guest:
+    """The guest of a host that sends its log lines home."""
+
+    def relay(around: Surroundings, services_left: asyncio.Event) -> Coroutine[Any, Any, None]:
+        name = sender_name(around.host.host_id)
+        seat = Seat(around.connect("control", Pattern.DIALOGUE, name), name)
+        return relay_lines(buffer, seat, around.host.host_id, services_left)
+
+    return relay

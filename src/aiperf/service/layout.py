@@ -26,6 +26,9 @@ class ServiceType(StrEnum):
     RECORD_PROCESSOR = "record-processor"
 
 
+LOG_NAME = "logs/aiperf.log"
+"""Within the artifact directory."""
+
 SINGLETONS = (
     ServiceType.SYSTEM_CONTROLLER,
     ServiceType.WORKER_MANAGER,

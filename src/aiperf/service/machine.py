@@ -1,11 +1,13 @@
-"""What this machine gives to this process: CPUs and open files, as limited by affinity, cgroup and ulimit.
+"""What this machine gives to this process: CPUs and open files, as limited by affinity, cgroup and ulimit; its name.
 
-Owns: reading those limits. Does not own: how many services that makes (`aiperf.deploy.layouts`).
+Owns: reading those. Does not own: how many services that makes (`aiperf.deploy.layouts`).
 """
 
 import math
 import os
 import resource
+import socket
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,7 +32,7 @@ def this_machine() -> Machine:
         soft = hard
     files = soft if soft != resource.RLIM_INFINITY else 1_000_000
     cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    quota = _cgroup_cpu_quota()
+    quota = _cgroup_cpu_quota(cpu_cgroups())
     return Machine(max(1, min(cpus, math.ceil(quota)) if quota is not None else cpus), files)
 
 
@@ -39,28 +41,35 @@ def connections_max(machine: Machine) -> int:
     return max(1, machine.open_files - FILES_KEPT_BACK)
 
 
-def _cgroup_cpu_quota(
-    root: Path = Path("/sys/fs/cgroup"), membership: Path = Path("/proc/self/cgroup")
-) -> float | None:
+def cpu_cgroups(root: Path = Path("/sys/fs/cgroup"), membership: Path = Path("/proc/self/cgroup")) -> Iterator[Path]:
+    """The folders that tell of this process's CPU time, its own cgroup's and those above it. Some may not be there."""
+    try:
+        entries = [line.split(":", 2) for line in membership.read_text().splitlines()]
+    except OSError:
+        return
+    for _, controllers, path in entries:
+        if controllers == "":
+            top = root
+        elif "cpu" in controllers.split(","):
+            top = root / controllers
+        else:
+            continue
+        folder = top / path.lstrip("/")
+        yield from (level for level in (folder, *folder.parents) if level.is_relative_to(top))
+
+
+def _cgroup_cpu_quota(folders: Iterable[Path]) -> float | None:
     """CPUs that this process's cgroup may use, None without a limit.
 
     Source: Linux Documentation/admin-guide/cgroup-v2.rst (`cpu.max`), cgroup-v1 `cpu.cfs_quota_us`.
     """
-    try:
-        entries = [line.split(":", 2) for line in membership.read_text().splitlines()]
-    except OSError:
-        return None
-    quotas: list[float | None] = []
-    for _, controllers, path in entries:
-        if controllers == "":
-            folder = root / path.lstrip("/")
-            levels = (level for level in (folder, *folder.parents) if level.is_relative_to(root))
-            quotas.extend(_ratio(level / "cpu.max") for level in levels)
-        elif "cpu" in controllers.split(","):
-            folder = root / controllers / path.lstrip("/")
-            quotas.append(_ratio(folder / "cpu.cfs_quota_us", folder / "cpu.cfs_period_us"))
-    limits = [quota for quota in quotas if quota is not None]
-    return min(limits) if limits else None
+    quotas = [
+        quota
+        for folder in folders
+        for files in ((folder / "cpu.max",), (folder / "cpu.cfs_quota_us", folder / "cpu.cfs_period_us"))
+        if (quota := _ratio(*files)) is not None
+    ]
+    return min(quotas, default=None)
 
 
 def _ratio(*files: Path) -> float | None:
@@ -71,3 +80,9 @@ def _ratio(*files: Path) -> float | None:
     if quota in ("max", "-1"):
         return None
     return int(quota) / int(period)
+
+
+def whereabouts() -> tuple[str, str]:
+    """Names of the host (in a cluster the pod's) and of the machine (the node's): as the deployment tells them."""
+    name = socket.gethostname()
+    return os.environ.get("POD_NAME") or name, os.environ.get("NODE_NAME") or name

@@ -9,6 +9,7 @@ from typing import Any
 
 from aiperf.clock import Clock
 from aiperf.service.layout import ServiceType
+from aiperf.service.machine import whereabouts
 from aiperf.units import NS_PER_S
 from aiperf.wire.bus import CONTROLLER, Seat
 from aiperf.wire.messages import HEARTBEAT_INTERVAL_NS, Heartbeat, Registered, ServiceLost
@@ -18,8 +19,8 @@ TOLD_TO_LEAVE = "its process was told to end by SIGTERM"
 
 
 def register(seat: Seat) -> None:
-    """Tells the controller that the service is there."""
-    seat.send(Registered(seat.name))
+    """Tells the controller that the service is there, and where that is."""
+    seat.send(Registered(seat.name, *whereabouts()))
 
 
 def say_farewell(seat: Seat) -> None:

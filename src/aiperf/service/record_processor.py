@@ -1,9 +1,11 @@
 """The record processor: from slices to records, to partial results and lines.
 
 Owns: the loop that joins the assembler (`aiperf.record.assembly`), the partial results (`aiperf.metrics.partial`) and
-the shard of request lines (`aiperf.report.shards`). Does not own: any of their rules.
+the blocks of request lines (`aiperf.report.shards`). Does not own: any of their rules.
 
-Never on the timing path: it works through what workers cut, and falls behind without harm.
+Never on the timing path: it works through what workers cut, and falls behind without harm. Partial results and blocks
+leave on one bounded channel. When the records manager does not keep up and the channel refuses, no slices are taken
+until it does: they wait in their own bounded channel, and then on the disk of the worker. So nothing here grows.
 """
 
 import asyncio
@@ -15,18 +17,21 @@ from pathlib import Path
 from aiperf.dataset.tokens import BUILTIN
 from aiperf.record.assembly import Assembled, RecordAssembler
 from aiperf.record.slices import read_slice
-from aiperf.service.column_messages import ColumnHeader, encode_columns
+from aiperf.service.column_messages import ColumnHeader, encode_block, encode_columns
 from aiperf.service.membership import run_together
-from aiperf.service.shard_outlet import ShardOutlet, by_phase
+from aiperf.service.shard_outlet import Blocks, ShardOutlet, by_phase
 from aiperf.service.supply import Supply
 from aiperf.wire.bus import Seat
 from aiperf.wire.messages import Configure, Exit, FinishRecords, RecordsFinished, ServiceLost, ServiceReady, WorkerAdded
-from aiperf.wire.ports import Port
+from aiperf.wire.ports import Frames, Port
 
 log = logging.getLogger(__name__)
 
 BATCH_INTERVAL_S = 0.2
 """How often finished records leave as columns."""
+
+BLOCK_INTERVAL_S = 2.0
+"""How often lines leave in a block that is not full: a killed record processor takes so much with it."""
 
 COLUMNS_RETRY_S = 0.01
 
@@ -66,19 +71,22 @@ class RecordProcessor:
         self._received: dict[int, int] = {}
         self._slice_arrived = asyncio.Event()
         self._sending = asyncio.Lock()
-        """The records manager knows a line of the shard by its place, so batches leave in the order of their lines."""
+        """What is numbered leaves in the order of its numbers."""
+        self._flowing = asyncio.Event()
+        self._flowing.set()
+        """Not set while the records manager does not keep up."""
         self._batch_count = 0
+        self._block_count = 0
         self._record_count = 0
         self._configured = asyncio.Event()
         self._finished = self._leaving = False
 
     async def run(self) -> None:
+        sending = self._send_batches(), self._send_blocks()
         try:
-            await run_together(self._take_orders(), self._get_ready(), self._process_slices(), self._send_batches())
+            await run_together(self._take_orders(), self._get_ready(), self._process_slices(), *sending)
         finally:
             self._slices.close()  # Its host may stay: nothing more is to be swallowed.
-            if self._configured.is_set():
-                self._shards.close()  # Still open if the run ended before its time.
 
     async def _take_orders(self) -> None:
         while True:
@@ -135,6 +143,7 @@ class RecordProcessor:
     async def _process_slices(self) -> None:
         await self._configured.wait()
         while True:
+            await self._flowing.wait()
             _, frames = await self._slices.receive()
             slice_ = read_slice(frames)
             self._assembler.add(slice_)
@@ -159,13 +168,36 @@ class RecordProcessor:
                 await self._send_columns(phase, part)
 
     async def _send_columns(self, phase: int, assembled: Assembled) -> None:
-        partial = self._shards.write(phase, assembled)
-        header = ColumnHeader(self._seat.name, self._batch_count, phase, len(assembled.facts))
+        first_line, count = self._shards.line_count, len(assembled.facts)
+        partial, blocks = self._shards.write(phase, assembled)
+        header = ColumnHeader(self._seat.name, self._batch_count, phase, count, first_line)
         self._batch_count += 1
-        self._record_count += len(assembled.facts)
-        frames = encode_columns(header, partial)
-        while not self._columns.send(frames):
-            await asyncio.sleep(COLUMNS_RETRY_S)
+        self._record_count += count
+        # Before the lines: nobody needs lines of requests that are in no result.
+        await self._hand_over(encode_columns(header, partial))
+        await self._hand_over_blocks(blocks)
+
+    async def _send_blocks(self) -> None:
+        await self._configured.wait()
+        while True:
+            await asyncio.sleep(BLOCK_INTERVAL_S)
+            async with self._sending:
+                await self._hand_over_blocks(self._shards.flush())
+
+    async def _hand_over_blocks(self, blocks: Blocks) -> None:
+        for kind, block in blocks:
+            frames = encode_block(self._seat.name, self._block_count, kind, block)
+            self._block_count += 1
+            await self._hand_over(frames)
+
+    async def _hand_over(self, frames: Frames) -> None:
+        """Waits until the wire takes it. No slices are taken meanwhile."""
+        try:
+            while not self._columns.send(frames):
+                self._flowing.clear()
+                await asyncio.sleep(COLUMNS_RETRY_S)
+        finally:
+            self._flowing.set()
 
     async def _finish(self, order: FinishRecords) -> None:
         """Works through every slice that was announced, then closes the account."""
@@ -174,17 +206,21 @@ class RecordProcessor:
             try:
                 await asyncio.wait_for(self._slice_arrived.wait(), SILENCE_BEFORE_GIVING_UP_S)
             except TimeoutError:
+                if not self._flowing.is_set():
+                    continue  # They wait for the records manager, as this process does.
                 log.error("announced slices did not come: expected %s, got %s", order.slice_counts, self._received)
                 break
         self._finished = True
         await self._send_batch()
+        async with self._sending:
+            await self._hand_over_blocks(self._shards.flush())
         missing = sum(max(0, count - self._received.get(worker, 0)) for worker, count in order.slice_counts.items())
         finished = RecordsFinished(
             service_id=self._seat.name,
             batch_count=self._batch_count,
+            block_count=self._block_count,
             record_count=self._record_count,
             lost_slice_count=self._assembler.lost_slice_count + missing,
             lost_record_count=self._assembler.lost_record_count,
-            shard_path=self._shards.close(),
         )
         self._seat.send(finished)

@@ -1,37 +1,42 @@
 """The records manager: merges what record processors send, tells how the run goes, writes the results at its end.
 
-Owns: the merged partial result of each phase and the batch account. Does not own: statistics (`aiperf.metrics`), files
-(`aiperf.report`), the order in which results are written (`result_export`).
+Owns: the merged partial result of each phase and the account of what came. Does not own: statistics (`aiperf.metrics`),
+files (`aiperf.report`), request lines (`line_store`), the order in which results are written (`result_export`).
+
+When it does not keep up, the channel's bound holds record processors back: at most 64 messages of each wait here.
 """
 
 import asyncio
 import logging
-from collections import defaultdict, deque
+from collections import deque
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-
 from aiperf.clock import Clock
 from aiperf.endpoint.exchange import ErrorKind
+from aiperf.errors import ExitCode
 from aiperf.metrics.failures import Failure
 from aiperf.metrics.partial import Partial
 from aiperf.plan.plan import Plan
 from aiperf.record.facts import Phase
-from aiperf.service.column_messages import decode_columns
-from aiperf.service.layout import Layout
+from aiperf.report.shards import Block
+from aiperf.service.column_messages import Arrivals, BlockHeader, ColumnHeader, decode_columns
+from aiperf.service.layout import LOG_NAME, Layout
+from aiperf.service.line_store import LineStore
+from aiperf.service.log_relay import RELAY_INTERVAL_S, LogHome
 from aiperf.service.membership import run_together
-from aiperf.service.result_export import export_results
+from aiperf.service.result_export import Received, export_results
 from aiperf.service.supply import Supply
 from aiperf.units import NS_PER_S
 from aiperf.wire.bus import Seat
 from aiperf.wire.messages import (
+    AbortRun,
     Configure,
     Exit,
     ExportResults,
     LoadStatus,
+    LogLines,
     Progress,
     ServiceReady,
     StartPhase,
@@ -44,7 +49,9 @@ RATE_WINDOW_S = 5.0
 """The live rates are those of the last seconds."""
 
 SILENCE_BEFORE_GIVING_UP_S = 5.0
-"""At the end of a run: how long to wait for batches that were announced and do not come."""
+"""At the end of a run: how long to wait for batches and blocks that were announced and do not come."""
+
+LOG_MARGIN_S = 0.2
 
 
 class RecordsManager:
@@ -69,31 +76,41 @@ class RecordsManager:
         self._in_thread = in_thread
         self._supply = supply
         self._configure: asyncio.Future[Configure] = asyncio.get_running_loop().create_future()
+        self._export_order: asyncio.Future[ExportResults] = asyncio.get_running_loop().create_future()
+        self._log = LogHome(Path(layout.artifact_dir) / LOG_NAME)
         self._partials = {phase.value: Partial.empty() for phase in Phase}
-        self._ends_ns: dict[str, list[npt.NDArray[np.int64]]] = defaultdict(list)
-        """When the requests of each line of a record processor's shard ended, in the order of lines."""
-        self._batch_counts: dict[str, int] = defaultdict(int)
-        self._batch_arrived = asyncio.Event()
+        self._lines = LineStore(Path(layout.data_dir))
+        self._has_lines = plan.results.export_level != "summary"
+        self._batches = Arrivals()
+        self._blocks = Arrivals()
+        self._something_came = asyncio.Event()
+        self._is_closed = False
+        """The results are being written: what comes now has been counted as lost."""
         self._status: LoadStatus | None = None
         self._recent: deque[tuple[int, int, int]] = deque()
         """Looks at the running phase: when, completed requests until then, output tokens until then."""
 
     async def run(self) -> None:
-        await run_together(self._merge_columns(), self._take_orders(), self._get_ready())
+        try:
+            await run_together(self._take_columns(), self._take_orders(), self._get_ready(), self._export())
+        finally:
+            self._lines.close()
 
     async def _take_orders(self) -> None:
         while True:
-            _, message = await self._seat.receive()
+            sender, message = await self._seat.receive()
             match message:
                 case Configure() if not self._configure.done():
                     self._configure.set_result(message)
                 case StartPhase():
                     self._recent.clear()
-                case LoadStatus():
+                case LoadStatus() if not self._export_order.done():
                     self._status = message
                     self._seat.send(self._progress(message))
-                case ExportResults():
-                    await self._export(message)
+                case LogLines():
+                    self._seat.send(self._log.take(sender, message), to=sender)
+                case ExportResults() if not self._export_order.done():
+                    self._export_order.set_result(message)
                 case Exit():
                     return
 
@@ -104,16 +121,36 @@ class RecordsManager:
         self._seat.send(ServiceReady(self._seat.name))
         await asyncio.Event().wait()
 
-    async def _merge_columns(self) -> None:
+    async def _take_columns(self) -> None:
         while True:
             _, frames = await self._columns.receive()
-            header, partial = decode_columns(frames)
-            self._batch_counts[header.record_processor] += 1
-            self._partials[header.phase].merge(partial)
-            if header.phase == Phase.PROFILING and partial.arrivals is not None:
-                self._ends_ns[header.record_processor].append(partial.arrivals.table[0].copy())
-            self._batch_arrived.set()
+            if self._is_closed:
+                continue
+            match decode_columns(frames):
+                case ColumnHeader() as header, Partial() as partial:
+                    self._merge(header, partial)
+                case BlockHeader() as header, Block() as block:
+                    self._keep(header, block)
+            self._something_came.set()
             await asyncio.sleep(0)
+
+    def _merge(self, header: ColumnHeader, partial: Partial) -> None:
+        if jumped := self._batches.book(header.record_processor, header.sequence):
+            log.error("%d batches of records of %s did not arrive", jumped, header.record_processor)
+        self._partials[header.phase].merge(partial)
+        if header.phase == Phase.PROFILING and self._has_lines and partial.arrivals is not None:
+            self._lines.book_ends(header.record_processor, header.first_line, partial.arrivals.table[0])
+
+    def _keep(self, header: BlockHeader, block: Block) -> None:
+        if jumped := self._blocks.book(header.record_processor, header.sequence):
+            log.error("%d blocks of lines of %s did not arrive", jumped, header.record_processor)
+        try:
+            self._lines.append(header.record_processor, header.kind, block)
+        except OSError as error:
+            reason = f"cannot keep the lines of requests in {self._layout.data_dir}: {error.strerror}"
+            log.error("%s", reason)
+            self._lines.give_up(reason)
+            self._seat.send(AbortRun(reason, int(ExitCode.INFRASTRUCTURE)))
 
     # The live view
 
@@ -151,25 +188,33 @@ class RecordsManager:
 
     # The end
 
-    async def _export(self, order: ExportResults) -> None:
-        while any(self._batch_counts[name] < count for name, count in order.batch_counts.items()):
-            self._batch_arrived.clear()
+    async def _export(self) -> None:
+        """Orders are heard meanwhile."""
+        order = await self._export_order
+        while not (self._batches.are_over(order.batch_counts) and self._blocks.are_over(order.block_counts)):
+            self._something_came.clear()
             try:
-                await asyncio.wait_for(self._batch_arrived.wait(), SILENCE_BEFORE_GIVING_UP_S)
+                await asyncio.wait_for(self._something_came.wait(), SILENCE_BEFORE_GIVING_UP_S)
             except TimeoutError:
-                log.error("announced batches did not come: expected %s, got %s", order.batch_counts, self._batch_counts)
+                log.error(
+                    "announced batches and blocks did not come: %d of %s, %d of %s",
+                    self._batches.lost_count(order.batch_counts),
+                    order.batch_counts,
+                    self._blocks.lost_count(order.block_counts),
+                    order.block_counts,
+                )
                 break
         if self._status is not None:
             self._seat.send(self._progress(self._status))  # The last look at the live view shows every record.
-        ends_ns = {
-            name: np.concatenate(self._ends_ns[name]) if self._ends_ns[name] else np.empty(0, np.int64)
-            for name in order.record_processors
-        }
+        self._is_closed = True
+        self._lines.close()
+        received = Received(self._partials[Phase.PROFILING], self._lines, self._batches.lost_count(order.batch_counts))
         # In a thread: writing may take long, and heartbeats go on meanwhile.
-        exported = await self._in_thread(
-            export_results, order, self._partials[Phase.PROFILING], ends_ns, self._layout, self._plan
-        )
+        exported = await self._in_thread(export_results, order, received, self._layout, self._plan)
+        if not self._layout.shares_disk:
+            await asyncio.sleep(RELAY_INTERVAL_S + LOG_MARGIN_S)  # Until what other hosts logged so far is home.
         self._seat.send(exported)
+        await asyncio.Event().wait()
 
 
 def _counts_by_name(failures: list[Failure]) -> dict[str, int]:

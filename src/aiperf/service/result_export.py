@@ -8,14 +8,13 @@ The summary is written last: where it is, everything it names is there too.
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
-import numpy as np
-import numpy.typing as npt
 
 from aiperf import __version__
 from aiperf.dataset.store import Store
+from aiperf.errors import InfrastructureError
 from aiperf.metrics.partial import Partial
 from aiperf.metrics.run_facts import PhaseFacts, RunFacts, WorkerFacts
 from aiperf.metrics.summary import Summary, summarise
@@ -27,40 +26,63 @@ from aiperf.report import console, csv_export, inputs_json, summary_json
 from aiperf.report.atomic import atomic_file
 from aiperf.report.shards import completion_ranks, merge_shards
 from aiperf.schedule.ledger import Ledger
+from aiperf.service.column_messages import LineKind
 from aiperf.service.dataset_manager import STORE_NAME
-from aiperf.service.layout import Layout
-from aiperf.service.shard_outlet import LINES_SUFFIX, RAW_SUFFIX, shard_path
+from aiperf.service.layout import LOG_NAME, Layout
+from aiperf.service.line_store import LineStore
 from aiperf.wire.messages import ExportResults, PhaseFinished, ResultsExported
 
-EndsByShard = Mapping[str, npt.NDArray[np.int64]]
+LINES_LOST = "they were lost with their record processor, or on the way"
 
 
-def export_results(
-    order: ExportResults, partial: Partial, ends_ns: EndsByShard, layout: Layout, plan: Plan
-) -> ResultsExported:
-    """Writes every artifact; says where they are. Raises: InfrastructureError if a file cannot be written."""
-    folder, prefix = Path(layout.artifact_dir), plan.results.export_prefix
+class Received(NamedTuple):
+    """What came of the records of the measured phase."""
+
+    partial: Partial
+    lines: LineStore
+    lost_batch_count: int
+
+
+def export_results(order: ExportResults, received: Received, layout: Layout, plan: Plan) -> ResultsExported:
+    """Writes every artifact; says where they are.
+
+    Raises: InfrastructureError if a file cannot be written. The summary is written all the same if it can be.
+    """
+    folder, prefix, partial = Path(layout.artifact_dir), plan.results.export_prefix, received.partial
     summary_path = folder / (prefix + summary_json.FILE_SUFFIX)
     csv_path, console_path = folder / (prefix + csv_export.FILE_SUFFIX), folder / (prefix + console.FILE_SUFFIX)
-    written = [inputs_json.FILE_NAME, "logs/aiperf.log"]
+    written = [inputs_json.FILE_NAME, LOG_NAME]
     warnings = list(order.warnings)
 
     inputs_json.write_inputs(folder / inputs_json.FILE_NAME, _sessions(Store.open(Path(layout.data_dir) / STORE_NAME)))
-    lines = {} if plan.results.export_level == "summary" else {f"{prefix}.jsonl": LINES_SUFFIX}
-    if plan.results.export_level == "raw":
-        lines[f"{prefix}_raw.jsonl"] = RAW_SUFFIX
-    shards = {name: order.shard_paths.get(name, str(shard_path(layout, name))) for name in ends_ns}
-    for name, suffix in lines.items():
-        missing = _merge_lines(folder / name, shards, suffix, ends_ns)
+    failure: InfrastructureError | None = None
+    lines_lost_count = 0
+    for name, kind in _line_files(plan).items():
+        if received.lines.failure:
+            warnings.append(f"there is no {name}: {received.lines.failure}")
+            continue
+        try:
+            missing = _merge_lines(folder / name, received.lines, kind, order.record_processors)
+        except InfrastructureError as error:
+            failure = error
+            warnings.append(f"there is no {name}: {error}")
+            continue
         written.append(name)
         if missing:
-            warnings.append(f"{name} lacks {missing} lines: the record processor that had them was lost")
+            warnings.append(f"{name} lacks {missing} lines: {LINES_LOST}")
+            lines_lost_count = max(lines_lost_count, missing)
+    if received.lost_batch_count:
+        warnings.append(f"{received.lost_batch_count} batches of records did not arrive")
 
     written = [summary_path.name, csv_path.name, console_path.name, *written]
-    summary = summarise(partial, _run_facts(order, partial, layout, plan, warnings, written))
+    run = _run_facts(order, partial, layout, plan, warnings, written)
+    run = msgspec.structs.replace(run, batches_lost_count=received.lost_batch_count, lines_lost_count=lines_lost_count)
+    summary = summarise(partial, run)
     csv_export.write_csv(csv_path, summary)
     console.write_console(console_path, summary)
     summary_json.write_summary(summary_path, summary)
+    if failure is not None:
+        raise failure
     return ResultsExported(
         artifact_dir=str(folder),
         summary_path=str(summary_path),
@@ -75,11 +97,18 @@ def _sessions(store: Store) -> Any:
     return ((session_id, [msgspec.Raw(body) for body in bodies]) for session_id, bodies in store.payloads())
 
 
-def _merge_lines(path: Path, shards: Mapping[str, str], suffix: str, ends_ns: EndsByShard) -> int:
-    """Writes all lines in order of completion; returns how many are missing."""
-    paths = [Path(shard + suffix) for shard in shards.values()]
+def _line_files(plan: Plan) -> dict[str, LineKind]:
+    """The files with a line per request, by name."""
+    prefix, level = plan.results.export_prefix, plan.results.export_level
+    lines = {} if level == "summary" else {f"{prefix}.jsonl": LineKind.LINES}
+    return lines | ({f"{prefix}_raw.jsonl": LineKind.RAW} if level == "raw" else {})
+
+
+def _merge_lines(path: Path, lines: LineStore, kind: LineKind, record_processors: list[str]) -> int:
+    """Writes all lines in order of completion; returns how many are missing. Raises: InfrastructureError."""
+    shards = [lines.path(name, kind) for name in record_processors]
     with atomic_file(path) as out:
-        return merge_shards(paths, completion_ranks([ends_ns[name] for name in shards]), out).missing_count
+        return merge_shards(shards, completion_ranks(lines.end_ns(record_processors)), out).missing_count
 
 
 def _run_facts(
@@ -97,10 +126,15 @@ def _run_facts(
         for phase in order.phases
     ]
     reasons = {lost.service_id: lost.reason for lost in order.lost_services}
+    credits_of_lost = next((phase.lost_workers for phase in order.phases if phase.phase == Phase.PROFILING), {})
     workers = [
         WorkerFacts(
             worker_index=index,
             service_id=service_id,
+            host=order.places.get(service_id, ("", ""))[0],
+            node=order.places.get(service_id, ("", ""))[1],
+            returned_count=credits_of_lost.get(service_id, (0, 0))[0],
+            unreturned_count=credits_of_lost.get(service_id, (0, 0))[1],
             is_late=service_id in order.late_workers,
             lost_reason=reasons.pop(service_id, ""),
             observations=order.worker_observations.get(service_id, {}),

@@ -33,6 +33,7 @@ from aiperf.service.patience import Patience
 from aiperf.service.roster import Roster, Standing
 from aiperf.units import NS_PER_S
 from aiperf.wire.messages import (
+    AbortRun,
     AnyMessage,
     DatasetReady,
     Exit,
@@ -125,8 +126,9 @@ class RunLifecycle:
         self._slice_counts: dict[str, dict[str, int]] = {}
         self._observations: dict[str, dict[str, float]] = {}
         self._batch_counts: dict[str, int] = {}
+        self._places: dict[str, tuple[str, str]] = {}
         self._lost_slices = 0
-        self._shards: dict[str, str] = {}
+        self._block_counts: dict[str, int] = {}
 
     def handle(self, message: AnyMessage, now_ns: int) -> list[Tell]:
         """What to send, now that `message` has come."""
@@ -134,6 +136,7 @@ class RunLifecycle:
             return []
         match message:
             case Registered():
+                self._places[message.service_id] = message.host, message.node
                 return self._register(message.service_id, now_ns)
             case DatasetReady():
                 self._dataset = message
@@ -153,6 +156,8 @@ class RunLifecycle:
                 is_ours = message.exit_code not in (ExitCode.USAGE, ExitCode.BENCHMARK_FAILED)
                 found_by = f"{message.service_id}: " if is_ours else ""
                 return self._fail(ExitCode(message.exit_code), found_by + message.reason)
+            case AbortRun():
+                return self._abort(message.reason, now_ns, ExitCode(message.exit_code))
             case HostLost():
                 return self._lose_host(message, now_ns)
             case ServiceLost():
@@ -295,11 +300,10 @@ class RunLifecycle:
 
     def _book_records(self, finished: RecordsFinished) -> None:
         self._batch_counts[finished.service_id] = finished.batch_count
+        self._block_counts[finished.service_id] = finished.block_count
         self._lost_slices += finished.lost_slice_count
         if finished.lost_record_count:
             self.notices.append(f"{finished.service_id} has no record of {finished.lost_record_count} requests")
-        if finished.shard_path:
-            self._shards[finished.service_id] = finished.shard_path
         self._awaited.discard(finished.service_id)
 
     def _export_when_processed(self) -> list[Tell]:
@@ -308,7 +312,7 @@ class RunLifecycle:
         self.state = State.EXPORTING
         export = ExportResults(
             batch_counts=self._batch_counts,
-            shard_paths=self._shards,
+            block_counts=self._block_counts,
             phases=self._finished,
             outcome=self._outcome,
             reason=self._reason,
@@ -318,6 +322,7 @@ class RunLifecycle:
             began_with=self._began_with,
             late_workers=self._late,
             worker_observations=self._observations,
+            places=self._places,
             lost_slice_count=self._lost_slices,
             tokenizer=self._dataset.tokenizer_name if self._dataset else "",
             warnings=self.notices,
@@ -358,9 +363,9 @@ class RunLifecycle:
         grace_ns = 0 if stop.now else self._phases[self._current].grace_ns
         return [Tell(ServiceType.TIMING_MANAGER, StopPhase(now_ns + grace_ns, stop.reason))]
 
-    def _abort(self, reason: str, now_ns: int) -> list[Tell]:
+    def _abort(self, reason: str, now_ns: int, code: ExitCode = ExitCode.BENCHMARK_FAILED) -> list[Tell]:
         """Ends the load now and reports what there is."""
-        self._outcome, self._reason, self._exit_code = "aborted", reason, ExitCode.BENCHMARK_FAILED
+        self._outcome, self._reason, self._exit_code = "aborted", reason, code
         if self.state is not State.RUNNING:
             return []
         return [Tell(ServiceType.TIMING_MANAGER, StopPhase(now_ns, reason))]

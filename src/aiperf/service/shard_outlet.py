@@ -1,15 +1,14 @@
-"""The record processor's way out: records become a partial result and, where they are exported, lines of a shard.
+"""The record processor's way out: records become a partial result and, where they are exported, blocks of lines.
 
-Owns: which lines are written where. Does not own: the lines' form (`aiperf.report`), the partial result.
+Owns: which lines are made of which records. Does not own: the lines' form (`aiperf.report`), the partial result, the
+sending.
 """
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import numpy as np
 
 from aiperf.dataset.store import Store
-from aiperf.errors import InfrastructureError
 from aiperf.metrics.catalog import PER_REQUEST
 from aiperf.metrics.goodput import Objective
 from aiperf.metrics.partial import Partial
@@ -17,19 +16,22 @@ from aiperf.plan.plan import Plan
 from aiperf.record.assembly import Assembled
 from aiperf.record.facts import Phase
 from aiperf.report.request_lines import LineContext, raw_lines, request_lines
-from aiperf.report.shards import ShardWriter
+from aiperf.report.shards import Block, BlockPacker
+from aiperf.service.column_messages import LineKind
 from aiperf.service.layout import Layout
 from aiperf.wire.messages import Configure
-
-LINES_SUFFIX = ".lines"
-RAW_SUFFIX = ".raw"
 
 _EXPORTED = [(row, metric.tag) for row, metric in enumerate(PER_REQUEST) if metric.exported]
 _UNITS = {metric.tag: metric.unit for metric in PER_REQUEST}
 
+_KINDS = {"summary": (), "records": (LineKind.LINES,), "raw": (LineKind.LINES, LineKind.RAW)}
+"""By export level."""
+
+Blocks = list[tuple[LineKind, Block]]
+
 
 class ShardOutlet:
-    """Takes finished records, gives partial results, writes lines on the way."""
+    """Takes finished records, gives partial results and the blocks of lines that became full on the way."""
 
     def __init__(
         self,
@@ -50,47 +52,38 @@ class ShardOutlet:
             urls=plan.endpoint.urls,
             conversation_id=store.session_id,
         )
-        level = plan.results.export_level
-        self.path = shard_path(layout, name)
-        self._lines = None if level == "summary" else ShardWriter(_fresh(self.path, LINES_SUFFIX))
-        self._raw = ShardWriter(_fresh(self.path, RAW_SUFFIX)) if level == "raw" else None
+        self._packers = {kind: BlockPacker() for kind in _KINDS[plan.results.export_level]}
+        self.line_count = 0
+        """Records so far that have a line of each kind."""
 
-    def write(self, phase: int, assembled: Assembled) -> Partial:
-        """The partial result of records of one phase. Lines are written of measured ones only.
-
-        Raises: InfrastructureError if they cannot be written.
-        """
+    def write(self, phase: int, assembled: Assembled) -> tuple[Partial, Blocks]:
+        """The partial result of records of one phase, and what became full. Lines are made of measured records only."""
         facts, texts = assembled.facts, assembled.error_texts
         by_row = {row: text for row, text in enumerate(texts) if text}
         partial = Partial.of(facts, assembled.gaps_ns, np.diff(assembled.gap_offsets), by_row, self._objectives, phase)
-        if phase == Phase.PROFILING:
-            try:
-                self._write_lines(partial, assembled)
-            except OSError as error:
-                raise InfrastructureError(f"cannot write lines of requests to {self.path}: {error.strerror}") from error
-        return partial
+        if phase != Phase.PROFILING:
+            return partial, []
+        self.line_count += len(facts)
+        blocks: Blocks = []
+        for kind, packer in self._packers.items():
+            lines = self._raw_lines(assembled) if kind is LineKind.RAW else self._request_lines(partial, assembled)
+            blocks += ((kind, block) for block in packer.pack(lines))
+        return partial, blocks
 
-    def _write_lines(self, partial: Partial, assembled: Assembled) -> None:
-        facts, texts = assembled.facts, assembled.error_texts
-        if self._lines is not None:
-            values = partial.samples.waiting.table
-            metrics = {tag: values[row] for row, tag in _EXPORTED}
-            self._lines.write(request_lines(facts, metrics, _UNITS, texts, self._context))
-        if self._raw is not None and assembled.raw is not None:
-            bodies = [self._store.body(entry) for entry in facts["entry_index"].tolist()]
-            self._raw.write(raw_lines(facts, assembled.raw, bodies, self._headers, texts, self._context))
+    def flush(self) -> Blocks:
+        """What is held of each kind, full or not."""
+        return [(kind, block) for kind, packer in self._packers.items() for block in packer.flush()]
 
-    def close(self) -> str:
-        """Closes the shards; their common path without suffix, empty if there are none."""
-        for shard in (self._lines, self._raw):
-            if shard is not None:
-                shard.close()
-        return str(self.path) if self._lines is not None else ""
+    def _request_lines(self, partial: Partial, assembled: Assembled) -> list[bytes]:
+        values = partial.samples.waiting.table
+        metrics = {tag: values[row] for row, tag in _EXPORTED}
+        return request_lines(assembled.facts, metrics, _UNITS, assembled.error_texts, self._context)
 
-
-def shard_path(layout: Layout, name: str) -> Path:
-    """Where a record processor's shards are, without suffix: also those of one that was lost."""
-    return Path(layout.data_dir) / name
+    def _raw_lines(self, assembled: Assembled) -> list[bytes]:
+        assert assembled.raw is not None
+        facts = assembled.facts
+        bodies = [self._store.body(entry) for entry in facts["entry_index"].tolist()]
+        return raw_lines(facts, assembled.raw, bodies, self._headers, assembled.error_texts, self._context)
 
 
 def by_phase(assembled: Assembled) -> Iterator[tuple[int, Assembled]]:
@@ -113,10 +106,3 @@ def by_phase(assembled: Assembled) -> Iterator[tuple[int, Assembled]]:
                 raw=[assembled.raw[row] for row in rows] if assembled.raw is not None else None,
             ),
         )
-
-
-def _fresh(path: Path, suffix: str) -> Path:
-    """The shard's file, without what this record processor wrote if it was started again before the load."""
-    file = Path(f"{path}{suffix}")
-    file.unlink(missing_ok=True)
-    return file

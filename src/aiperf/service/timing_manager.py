@@ -78,6 +78,10 @@ class TimingManager:
         self._batches_sent: Counter[str] = Counter()
         """By worker, as are the returns that came: these numbers are the next to be sent, and to be expected."""
         self._returns_came: Counter[str] = Counter()
+        self._returned: Counter[str] = Counter()
+        """By worker: requests of this phase whose credits it has returned."""
+        self._lost_workers: dict[str, tuple[int, int]] = {}
+        """Those lost in this phase: what each had returned, and what it had not."""
         self._rescheduled = asyncio.Event()
 
     async def run(self) -> None:
@@ -97,9 +101,7 @@ class TimingManager:
                         self._start = msgspec.structs.replace(self._start, stop_ns=now_ns)
                     self._perform(self._scheduler.stop(message.cut_ns, now_ns))
                 case ServiceLost() if message.service_id in self._slots_max:
-                    del self._slots_max[message.service_id]
-                    if self._scheduler is not None:
-                        self._perform(self._scheduler.worker_lost(message.service_id, now_ns))
+                    self._count_out(message.service_id)
                 case Exit():
                     return
 
@@ -130,6 +132,7 @@ class TimingManager:
         self._returns_came[worker] += 1
         if self._scheduler is None or message.phase != self._start.phase:
             return
+        self._returned[worker] += message.completed + message.failed + message.cancelled + message.censored
         returned = CreditReturn(
             completed=message.completed,
             failed=message.failed,
@@ -146,13 +149,22 @@ class TimingManager:
 
     def _lose(self, worker: str, reason: str) -> None:
         """Counts the worker out at once; the controller tells the others, and tells it to leave."""
-        del self._slots_max[worker]
         self._seat.send(ServiceLost(worker, reason))
-        if self._scheduler is not None:
-            self._perform(self._scheduler.worker_lost(worker, self._clock.now_ns()))
+        self._count_out(worker)
+
+    def _count_out(self, worker: str) -> None:
+        del self._slots_max[worker]
+        if self._scheduler is None:
+            return
+        lost_before = self._scheduler.ledger.lost
+        orders = self._scheduler.worker_lost(worker, self._clock.now_ns())
+        self._lost_workers[worker] = self._returned[worker], self._scheduler.ledger.lost - lost_before
+        self._perform(orders)
 
     def _start_phase(self, start: StartPhase) -> None:
         self._start = start
+        self._returned.clear()
+        self._lost_workers = {}
         self._scheduler = Scheduler(self._phases[start.phase], workers_planned=self._workers_planned)
         shares = [WorkerShare(worker, slots_max) for worker, slots_max in self._slots_max.items()]
         self._perform(self._scheduler.start(shares, start.start_ns, self._clock.now_ns()))
@@ -228,7 +240,8 @@ class TimingManager:
         log.info("phase %d accounted for: %s", self._start.phase, counts)
         start = self._start
         now_ns, unplaced_s = self._clock.now_ns(), action.unplaced_slot_ns / NS_PER_S
-        self._seat.send(PhaseFinished(start.phase, start.start_ns, start.stop_ns, now_ns, counts, unplaced_s))
+        lost = self._lost_workers
+        self._seat.send(PhaseFinished(start.phase, start.start_ns, start.stop_ns, now_ns, counts, unplaced_s, lost))
 
     def _send(self, worker: str, message: Message) -> None:
         if not self._credits.send([encode(message)], worker):

@@ -25,6 +25,7 @@ from aiperf.endpoint.request_head import RequestHead
 from aiperf.record.request_id import x_correlation_id, x_request_id
 from aiperf.schedule.dispatcher import Dispatcher
 from aiperf.schedule.phases import PROFILING
+from aiperf.service.cpu_pressure import read_cpu_pressure
 from aiperf.service.membership import run_together
 from aiperf.service.slice_outlet import SliceOutlet
 from aiperf.service.supply import Supply
@@ -135,6 +136,8 @@ class Worker:
         self._clock = clock
         self._slots_max = slots_max
         self._dispatcher = Dispatcher(slots_max)
+        self._cpu_at_start = read_cpu_pressure()
+        self._loop_lag_max_ns = 0
         self._outlet = SliceOutlet(seat.name, connect_records, data_dir)
         self._client = make_client(self)
         self._timer = make_timer(self._pump)
@@ -172,6 +175,11 @@ class Worker:
     def health(self) -> dict[str, float]:
         """What the worker observes of itself, and its host of itself."""
         return {"cpu_s": time.process_time()} | self._client.observations() | self._observe()
+
+    def _account(self) -> dict[str, float]:
+        """The same at the end, and how its process fared in the measured phase, which is the last."""
+        pressure = read_cpu_pressure().since(self._cpu_at_start)
+        return self.health() | pressure.observations() | {"loop_lag_max_ms": self._loop_lag_max_ns / NS_PER_MS}
 
     # The control bus
 
@@ -226,7 +234,7 @@ class Worker:
     async def _hand_over_everything(self) -> None:
         await self._outlet.drain(self._clock.now_ns)
         flushed = RecordsFlushed(
-            self._seat.name, self._outlet.slice_counts(), self._outlet.deferred_bytes, self.health()
+            self._seat.name, self._outlet.slice_counts(), self._outlet.deferred_bytes, self._account()
         )
         self._seat.send(flushed)
 
@@ -242,6 +250,7 @@ class Worker:
                     continue
                 case PreparePhase():
                     self._phase = _Phase(message.phase, message.cut_ns, self._run_id)
+                    self._cpu_at_start = read_cpu_pressure()
                     self._freed_ns.clear()
                     self._dispatcher.prepare(message.slots, message.start_ns, message.stop_ns)
                     self._await_cut(self._phase)
@@ -398,5 +407,10 @@ class Worker:
 
     async def _flush_slices(self) -> None:
         while True:
+            slept_at_ns = self._clock.now_ns()
             await asyncio.sleep(FLUSH_INTERVAL_S)
-            self._outlet.flush(self._clock.now_ns())
+            now_ns = self._clock.now_ns()
+            if self._phase is not None and self._phase.phase == PROFILING and not self._phase.drained:
+                lag_ns = now_ns - slept_at_ns - round(FLUSH_INTERVAL_S * NS_PER_S)
+                self._loop_lag_max_ns = max(self._loop_lag_max_ns, lag_ns)
+            self._outlet.flush(now_ns)

@@ -24,6 +24,10 @@ class Message(msgspec.Struct, tag=True, array_like=True):
 
 class Registered(Message):
     service_id: str
+    host: str = ""
+    """Where it runs: the machine's name, or the pod's."""
+    node: str = ""
+    """The machine's name, that of a pod's node included."""
 
 
 class ServiceReady(Message):
@@ -42,6 +46,13 @@ class ServiceFailed(Message):
     """The service cannot go on; `reason` is for the user."""
 
     service_id: str
+    reason: str
+    exit_code: int
+
+
+class AbortRun(Message):
+    """The load makes no sense any more, but what there is can be reported; `reason` is for the user."""
+
     reason: str
     exit_code: int
 
@@ -150,6 +161,8 @@ class PhaseFinished(Message):
     """issued, completed, failed, cancelled, censored, lost, unsent; and offered."""
     unplaced_slot_s: float = 0.0
     """Slots of the concurrency that no worker could hold, times how long."""
+    lost_workers: dict[str, tuple[int, int]] = {}
+    """Of each worker that was lost in it: requests whose credits it had returned, and credits it had not."""
 
 
 class StopPhase(Message):
@@ -188,7 +201,8 @@ class RecordsFinished(Message):
     lost_slice_count: int
     lost_record_count: int
     """Requests that ended but make no record: bytes of their response were lost on the way."""
-    shard_path: str = ""
+    block_count: int = 0
+    """Of request lines; as the batches, it sent so many."""
 
 
 class ExportResults(Message):
@@ -196,8 +210,8 @@ class ExportResults(Message):
 
     batch_counts: dict[str, int]
     """Batches to expect, by record processor."""
-    shard_paths: dict[str, str]
-    """Request lines, by record processor."""
+    block_counts: dict[str, int]
+    """Blocks of request lines to expect, by record processor."""
     phases: list[PhaseFinished]
     outcome: str
     """`completed`, `interrupted` or `aborted`."""
@@ -212,6 +226,8 @@ class ExportResults(Message):
     late_workers: list[str] = []
     """Those that joined afterwards, in that order."""
     worker_observations: dict[str, dict[str, float]] = {}
+    places: dict[str, tuple[str, str]] = {}
+    """Host and node of each service."""
     lost_slice_count: int = 0
     tokenizer: str = ""
     warnings: list[str] = []
@@ -230,6 +246,26 @@ class ResultsExported(Message):
 
 class Exit(Message):
     """To every service: leave in an orderly way, now."""
+
+
+# Hosts that do not share the artifact directory → records manager
+
+
+class LogLines(Message):
+    """What the host has logged since the last time."""
+
+    host_id: str
+    sequence: int
+    """0, 1, 2, … per sender. Sent again until it is confirmed."""
+    lines: list[str]
+    left_out_count: int = 0
+    """Lines behind these that the host could not keep."""
+
+
+class LogTaken(Message):
+    """The answer: these lines are home."""
+
+    sequence: int
 
 
 # Operator (the CLI) ↔ controller
@@ -379,6 +415,7 @@ AnyMessage = (
     | ExportResults | ResultsExported | Exit | OperatorJoined | StopRun | RunFinished | Progress | LoadStatus
     | WorkerAdded | RecordProcessorAdded | WorkerJoined | WorkerWelcomed | PreparePhase | CreditBatch | SetSlots
     | EndCredits | CutPhase | CreditReturns | ClockProbe | ClockReply
+    | AbortRun | LogLines | LogTaken
 )  # fmt: skip
 
 _encode = msgspec.msgpack.Encoder().encode

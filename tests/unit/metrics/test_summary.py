@@ -4,7 +4,6 @@ from aiperf.endpoint.exchange import ErrorKind, Outcome
 from aiperf.metrics import partial as partial_module
 from aiperf.metrics.goodput import objectives_of
 from aiperf.metrics.partial import Partial
-from aiperf.metrics.run_facts import WorkerFacts
 from aiperf.metrics.summary import ErrorEntry, Load, RecordLedger, summarise
 from aiperf.schedule.ledger import Ledger
 
@@ -103,28 +102,6 @@ def test_records_are_a_ledger_of_their_own(make_facts, make_partial, make_run):
     rows["outcome"] = [Outcome.COMPLETED, Outcome.FAILED, Outcome.CANCELLED, Outcome.CENSORED]
     summary = summarise(make_partial(rows), make_run(records_lost_count=2, slices_lost_count=1))
     assert summary.records == RecordLedger(records=2, lost=2, cut=2, slices_lost=1)
-
-
-def test_a_worker_row_joins_its_records_with_what_it_says_of_itself(make_facts, make_partial, make_run):
-    rows = make_facts(3)
-    rows["worker_index"] = [0, 2, 2]
-    workers = [
-        WorkerFacts(
-            worker_index=0, service_id="w0", host="pod-a", started_ns=5 * MS, observations={"loop_lag_max_ms": 2}
-        ),
-        WorkerFacts(worker_index=1, service_id="w1", started_ns=3 * MS, lost_reason="out of memory"),
-    ]
-    first, second, third = summarise(make_partial(rows), make_run(workers=workers)).workers
-    assert first["service_id"] == "w0"
-    assert (first["host"], first["request_count"], first["start_skew_ms"], first["loop_lag_max_ms"]) == (
-        "pod-a",
-        1,
-        2,
-        2,
-    )
-    assert (first["dispatch_lag_avg_ms"], first["send_lag_max_ms"]) == (1, 10)
-    assert (second["request_count"], second["lost_reason"]) == (0, "out of memory")
-    assert (third["worker_index"], third["request_count"]) == (2, 2)
 
 
 def test_above_the_sweep_limit_the_average_concurrency_is_left(make_facts, make_partial, make_run, monkeypatch):

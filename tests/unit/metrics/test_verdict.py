@@ -42,6 +42,11 @@ def phase_with(**changes) -> PhaseFacts:
     return PhaseFacts(phase=Phase.PROFILING, start_ns=0, end_ns=10**9, ledger=Ledger(**ALL_WELL), **changes)
 
 
+def throttled(percent: float) -> WorkerFacts:
+    """A worker that its CPU limit held back for so much of the measured phase, which lasts a second."""
+    return WorkerFacts(worker_index=0, service_id="worker-0", observations={"throttled_ms": percent * 10})
+
+
 RULES = [
     ("all is well", {}, "valid", None),
     ("every request failed", {"columns": {"outcome": Outcome.FAILED, "error_kind": ErrorKind.RESET},
@@ -66,6 +71,9 @@ RULES = [
                                                "phases": [phase_with(unplaced_slot_s=0.2)]}, "degraded", "slots"),
     ("a tenth of the slots had no worker", {"columns": NO_DUE, "plan": CLOSED["plan"],
                                             "phases": [phase_with(unplaced_slot_s=1.0)]}, "invalid", "slots"),
+    ("a worker was held back a little", {"workers": [throttled(0.5)]}, "valid", "throttling"),
+    ("a worker was held back next to never", {"workers": [throttled(0.05)]}, "valid", None),
+    ("a worker was held back", {"workers": [throttled(2)]}, "degraded", "throttling"),
     ("credits were lost", {"ledger": {"issued": 102, "lost": 2}}, "degraded", "lost_credits"),
     ("a record processor was lost", {"lost_services": ["record-processor-1 (killed)"]}, "degraded", "lost_services"),
     ("narrow widths", {"columns": {"first_content_width_ns": 4 * MS}}, "valid", None),

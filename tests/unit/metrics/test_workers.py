@@ -20,8 +20,8 @@ def test_each_worker_has_its_own_tally(make_facts):
     facts = rows(make_facts)
     start = int(facts["due_ns"][0])
     tallies = Workers.of(facts).by_index
-    assert tallies[1] == WorkerTally(1, 1, 1, 0, 1, 1, 2 * MS, 2 * MS, 10 * MS, 5, start + 2 * MS)
-    assert tallies[3] == WorkerTally(3, 3, 2, 1, 1, 3, 8 * MS, 4 * MS, 10 * MS, 7, start + MS)
+    assert tallies[1] == WorkerTally(1, 1, 1, 0, 1, 1, 2 * MS, 2 * MS, 10 * MS, 5, start + 2 * MS, start)
+    assert tallies[3] == WorkerTally(3, 3, 2, 1, 1, 3, 8 * MS, 4 * MS, 10 * MS, 7, start + MS, start)
 
 
 def test_merged_parts_are_the_whole(make_facts):

@@ -8,18 +8,34 @@ import pytest
 from hypothesis import given
 
 from aiperf.report import shards
-from aiperf.report.shards import Merged, ShardWriter, completion_ranks, merge_shards
+from aiperf.report.shards import (
+    UNKNOWN_NS,
+    Block,
+    BlockPacker,
+    Merged,
+    ShardFile,
+    completion_ranks,
+    merge_shards,
+)
 
 
-def write_shard(path: Path, *blocks: list[bytes]) -> Path:
-    """A shard with these blocks."""
+def blocks_of(*texts: list[bytes]) -> list[Block]:
+    packer = BlockPacker()
+    return [block for lines in texts for block in packer.pack(lines) + packer.flush()]
+
+
+def write_blocks(path: Path, blocks: list[Block]) -> Path:
     path.unlink(missing_ok=True)
-    writer = ShardWriter(path)
+    shard = ShardFile(path)
     for block in blocks:
-        writer.write(block)
-        writer.flush()
-    writer.close()
+        shard.append(block)
+    shard.close()
     return path
+
+
+def write_shard(path: Path, *texts: list[bytes]) -> Path:
+    """A shard with a block of each of these lines."""
+    return write_blocks(path, blocks_of(*texts))
 
 
 def merged(paths: list[Path], ranks: list[list[int]]) -> tuple[bytes, Merged]:
@@ -97,26 +113,51 @@ def test_ranks_must_match_the_shards(tmp_path: Path) -> None:
         merged([write_shard(tmp_path / "shard", [line(0)])], [])
 
 
-def test_lines_are_held_in_blocks_of_bounded_size(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@given(st.data())
+def test_lost_blocks_cost_their_lines_and_no_others(
+    tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
+) -> None:
+    sizes = data.draw(st.lists(st.integers(1, 4), max_size=8))
+    edges = [0, *np.cumsum(sizes).tolist()]
+    blocks = blocks_of(*[list(map(line, range(start, stop))) for start, stop in pairwise(edges)])
+    kept = [block for block in blocks if data.draw(st.booleans())]
+    path = write_blocks(tmp_path_factory.mktemp("shards") / "shard", kept)
+    ranks = [rank for block in kept for rank in range(block.first_line, block.first_line + block.line_count)]
+    text, result = merged([path], [list(range(edges[-1]))])
+    assert text == b"".join(map(line, ranks))
+    assert result == Merged(len(ranks), edges[-1] - len(ranks), 0)
+
+
+def test_a_block_leaves_when_it_is_full_and_the_rest_when_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shards, "BLOCK_BYTES", 100)
-    path = tmp_path / "shard"
-    writer = ShardWriter(path)
-    writer.write([b"x" * 60 + b"\n"] * 3)
-    # What is written so far survives the end of the process; the third line is still held.
-    assert merged([path], [[0, 1, 2]])[1] == Merged(2, 1, 0)
-    writer.close()
-    writer.close()
-    assert writer.line_count == 3
-    assert merged([path], [[0, 1, 2]])[1] == Merged(3, 0, 0)
+    packer = BlockPacker()
+    (full,) = packer.pack([b"x" * 60 + b"\n"] * 3)
+    (rest,) = packer.flush()
+    assert (full.first_line, full.line_count, rest.first_line, rest.line_count) == (0, 2, 2, 1)
+    assert packer.flush() == []
+
+
+def test_what_was_appended_is_there_before_the_shard_is_closed(tmp_path: Path) -> None:
+    shard = ShardFile(tmp_path / "shard")
+    for block in blocks_of([line(0)], [line(1)]):
+        shard.append(block)
+    assert merged([tmp_path / "shard"], [[0, 1]])[1] == Merged(2, 0, 0)
+    shard.close()
+    shard.close()
 
 
 def test_new_shard_never_overwrites_an_old_one(tmp_path: Path) -> None:
     write_shard(tmp_path / "shard", [line(0)])
     with pytest.raises(FileExistsError):
-        ShardWriter(tmp_path / "shard")
+        ShardFile(tmp_path / "shard")
 
 
 def test_ranks_follow_the_ends_of_requests() -> None:
     ends = [np.array([30, 10]), np.array([], dtype=np.int64), np.array([20, 10])]
     assert [ranks.tolist() for ranks in completion_ranks(ends)] == [[3, 0], [], [2, 1]]
     assert completion_ranks([]) == []
+
+
+def test_lines_of_requests_whose_end_is_unknown_have_no_rank() -> None:
+    ends = [np.array([30, UNKNOWN_NS, 10]), np.array([UNKNOWN_NS]), np.array([20])]
+    assert [ranks.tolist() for ranks in completion_ranks(ends)] == [[2, -1, 0], [-1], [1]]

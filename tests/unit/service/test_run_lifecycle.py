@@ -13,6 +13,7 @@ from aiperf.service.layout import ServiceType
 from aiperf.service.run_lifecycle import RunLifecycle, State, Tell
 from aiperf.units import NS_PER_S
 from aiperf.wire.messages import (
+    AbortRun,
     AnyMessage,
     Configure,
     DatasetReady,
@@ -84,7 +85,7 @@ class Run:
         self.finish_phase()
         for worker in ("worker-0", "worker-1"):
             self(RecordsFlushed(worker, {"record-processor-0": 3}))
-        return self(RecordsFinished("record-processor-0", 2, 8, 0, 0, "shard"))
+        return self(RecordsFinished("record-processor-0", 2, 8, 0, 0, 3))
 
 
 def told(tells: list[Tell], kind: type) -> dict[str, object]:
@@ -149,7 +150,7 @@ def test_an_undisturbed_run_goes_through_every_state_and_ends_with_done():
     export = told(run.up_to_exporting(), ExportResults)["records-manager"]
     assert isinstance(export, ExportResults)
     assert export.batch_counts == {"record-processor-0": 2}
-    assert export.shard_paths == {"record-processor-0": "shard"}
+    assert export.block_counts == {"record-processor-0": 3}
     assert export.outcome == "completed"
     end = run(exported())
     assert finished(end) == RunFinished(ExitCode.DONE, "completed", "", "/a", "/a/summary.json")
@@ -412,3 +413,19 @@ def test_a_start_is_given_up_when_a_replacement_is_lost_for_the_same_reason():
     assert run.lifecycle.state is State.GATHERING
     end = finished(run(HostLost("worker-1.1", why)))
     assert (end.exit_code, end.reason) == (ExitCode.INFRASTRUCTURE, f"worker-1 was lost twice while starting: {why}")
+
+
+def test_a_service_that_sees_no_use_in_going_on_ends_the_load_and_what_there_is_is_reported():
+    run = Run()
+    run.up_to_running()
+    stop = told(run(AbortRun("the disk is full", int(ExitCode.INFRASTRUCTURE))), StopPhase)["timing-manager"]
+    assert isinstance(stop, StopPhase)
+    assert stop.reason == "the disk is full"
+    assert told(run.finish_phase(1), FlushRecords).keys() == {"worker-0", "worker-1"}
+
+
+def test_where_services_run_is_told_to_who_reports_it():
+    run = Run()
+    export = told(run.up_to_exporting(), ExportResults)["records-manager"]
+    assert isinstance(export, ExportResults)
+    assert export.places.keys() >= {"worker-0", "worker-1"}
