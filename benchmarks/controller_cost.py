@@ -28,19 +28,27 @@ from pathlib import Path
 
 import numpy as np
 import zmq
-from simulated_fleet import COUNTERS, Counters, Load, Rhythm, start_fleet
+from simulated_fleet import COUNTERS, Counters, Load, start_fleet
 
 from aiperf.clock import measure_anchor_ns
 from aiperf.deploy.layouts import channels_of, service_table
-from aiperf.plan.plan import EndpointPlan, InputPlan, LoadPlan, Plan, ResultsPlan, ServicesPlan, TokenizerPlan, WarmupPlan
+from aiperf.plan.plan import (
+    EndpointPlan,
+    InputPlan,
+    LoadPlan,
+    Plan,
+    ResultsPlan,
+    ServicesPlan,
+    TokenizerPlan,
+    WarmupPlan,
+)
+from aiperf.service.cadence import cadence_of
 from aiperf.service.host import run_host, start_logging
 from aiperf.service.layout import SINGLETONS, Host, Layout, ServiceSeat
 from aiperf.service.machine import this_machine
-from aiperf.service.record_processor import BATCH_INTERVAL_S
-from aiperf.service.worker import RETURN_INTERVAL_S
 from aiperf.units import NS_PER_S
 from aiperf.wire.bus import CONTROLLER, OPERATOR
-from aiperf.wire.messages import HEARTBEAT_INTERVAL_NS, OperatorJoined, Progress, RunFinished, decode, encode
+from aiperf.wire.messages import OperatorJoined, Progress, RunFinished, decode, encode
 
 WORKERS_PER_FLEET = 1_100
 STARTUP_S = 60
@@ -76,12 +84,7 @@ class Figures:
     late_ms: int
     refused: int
     shown_rps: float
-    """Completed requests per second as the live view has them."""
-
-
-def rhythm_of(layout: Layout) -> Rhythm:
-    """As the real services have it."""
-    return Rhythm(RETURN_INTERVAL_S, BATCH_INTERVAL_S, HEARTBEAT_INTERVAL_NS / NS_PER_S)
+    """Completed requests per second as the live view counts them."""
 
 
 def plan_of(point: Point) -> Plan:
@@ -115,7 +118,9 @@ def layout_of(point: Point, folder: Path) -> Layout:
         run_id="scale",
         hosts=[Host("control", near), *(Host(seat.service_id, [seat]) for seat in seats)],
         addresses={
-            channel: [f"inproc://{channel}", f"tcp://127.0.0.1:{ports[channel]}"] if channel in ports else ["inproc://-"]
+            channel: [f"inproc://{channel}", f"tcp://127.0.0.1:{ports[channel]}"]
+            if channel in ports
+            else ["inproc://-"]
             for channel in channels_of(seats)
         },
         anchor_ns=measure_anchor_ns(),
@@ -163,6 +168,7 @@ class OperatorSeat:
         self._socket.connect(layout.addresses["control"][-1])
         self._socket.send_multipart([CONTROLLER.encode(), encode(OperatorJoined())])
         self.progress: Progress | None = None
+        self.completed_count = 0
 
     def listen(self, seconds: float) -> None:
         end = time.monotonic() + seconds
@@ -172,7 +178,7 @@ class OperatorSeat:
             _, payload = self._socket.recv_multipart()
             match decode(payload):
                 case Progress() as progress:
-                    self.progress = progress
+                    self.progress, self.completed_count = progress, progress.completed_count
                 case RunFinished() as finished:
                     raise SystemExit(f"the run ended: {finished.outcome} {finished.reason}")
 
@@ -195,7 +201,7 @@ def measure(point: Point, ramp_s: float, window_s: float, on_steady: str = "") -
         for first in range(0, point.workers, WORKERS_PER_FLEET):
             members = range(first, min(first + WORKERS_PER_FLEET, point.workers))
             counters = Counters()
-            stack.callback(end, start_fleet(layout, members, point.workers, rhythm_of(layout), load, counters))
+            stack.callback(end, start_fleet(layout, members, point.workers, cadence_of(layout), load, counters))
             fleets.append(counters)
         operator = OperatorSeat(layout)
         stack.callback(operator.close)
@@ -219,13 +225,15 @@ def window(control: int, fleets: list[Counters], operator: OperatorSeat, window_
         looks = [fleet.look() for fleet in fleets]
         return {name: sum(look[name] for look in looks) for name in COUNTERS}
 
-    before, ticks_before, began = total(), cpu_ticks(control), time.monotonic()
+    before, ticks_before, began, shown = total(), cpu_ticks(control), time.monotonic(), operator.completed_count
     late_ms = 0
     while time.monotonic() - began < window_s:
         operator.listen(0.5)
         late_ms = max(late_ms, *(fleet.look()["late_ms"] for fleet in fleets))
     after, ticks_after, seconds = total(), cpu_ticks(control), time.monotonic() - began
-    spent = {thread: (ticks - ticks_before.get(thread, 0)) / TICKS_PER_S / seconds for thread, ticks in ticks_after.items()}
+    spent = {
+        thread: (ticks - ticks_before.get(thread, 0)) / TICKS_PER_S / seconds for thread, ticks in ticks_after.items()
+    }
     per_s = {name: (after[name] - before[name]) / seconds for name in COUNTERS}
     loop = spent.get(control, 0.0)
     return Figures(
@@ -241,7 +249,7 @@ def window(control: int, fleets: list[Counters], operator: OperatorSeat, window_
         rss_mb=rss_mb(control),
         late_ms=late_ms,
         refused=after["refused"] - before["refused"],
-        shown_rps=operator.progress.request_rate if operator.progress else 0.0,
+        shown_rps=(operator.completed_count - shown) / seconds,
     )
 
 
@@ -258,7 +266,8 @@ HEAD = (
 
 
 def row(point: Point, got: Figures) -> str:
-    doubt = "" if got.late_ms < LATE_MS_MAX and got.requests_rps > 0.95 * point.rate_rps else "  NOT SUSTAINED"
+    is_whole = min(got.requests_rps, got.shown_rps) > 0.9 * point.rate_rps
+    doubt = "" if got.late_ms < LATE_MS_MAX and is_whole else "  NOT SUSTAINED"
     return (
         f"{point.mode:6} {point.workers:8,} {point.slots:9,} {point.rate_rps:9,} {got.requests_rps:9,.0f} "
         f"{got.shown_rps:9,.0f} | {got.cpu:5.2f} {got.loop_cpu:5.2f} {got.wire_cpu:5.2f} | {got.messages_rps:17,.0f} "
@@ -293,7 +302,9 @@ def points_of(options: argparse.Namespace) -> list[Point]:
     elif options.double:
         sizes = [(1.0, 1), (1.0, 2)]
     return [
-        Point(mode, max(1, int(options.workers * share)), int(options.rate * share) * factor, int(options.slots * share))
+        Point(
+            mode, max(1, int(options.workers * share)), int(options.rate * share) * factor, int(options.slots * share)
+        )
         for mode in modes
         for share, factor in sizes
     ]
@@ -318,7 +329,9 @@ def main() -> None:
         figures = measure(point, options.ramp, options.window, options.on_steady)
         measured.append((point, figures))
         print(row(point, figures), flush=True)
-        before = [f for p, f in measured if (p.mode, p.workers, 2 * p.rate_rps) == (point.mode, point.workers, point.rate_rps)]
+        before = [
+            f for p, f in measured if (p.mode, p.workers, 2 * p.rate_rps) == (point.mode, point.workers, point.rate_rps)
+        ]
         if before:
             print(f"  twice the requests cost {figures.cpu / before[0].cpu:.2f} times", flush=True)
     if options.fit:

@@ -25,6 +25,7 @@ from aiperf.clock import RunClock
 from aiperf.endpoint.counters import ClientCounters
 from aiperf.metrics.partial import Partial
 from aiperf.schedule.dispatcher import Dispatcher
+from aiperf.service.cadence import Cadence
 from aiperf.service.column_messages import ColumnHeader
 from aiperf.service.layout import Layout, ServiceType
 from aiperf.units import NS_PER_S, ns_from_s
@@ -46,23 +47,14 @@ from aiperf.wire.messages import (
 )
 from aiperf.wire.zmq_wire import FUNNEL_BOUND_MESSAGES
 
-LOOK_INTERVAL_S = 0.1
+LOOKS_PER_RETURN = 4
 """How often a simulated worker looks at its clock and its credits; a real one does at once."""
-LOOK_SLACK_NS = ns_from_s(LOOK_INTERVAL_S / 2)
+FIRST_GROUPS = 50
 TURN_S = 0.005
 SOCKETS_MAX = 30_000
 
 COUNTERS = ("sent", "received", "returns", "batches", "columns", "beats", "requests", "refused", "late_ms", "starting")
 """What a fleet tells of itself, as int64 in shared memory. `late_ms`: the most its rhythm was behind."""
-
-
-@dataclass(frozen=True, slots=True)
-class Rhythm:
-    """How often members speak."""
-
-    returns_s: float
-    columns_s: float
-    heartbeats_s: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +87,8 @@ class Cycle:
 
     def due(self, now_ns: int, at_most: int = 500) -> list[int]:
         """Who is to be visited now."""
+        if self.late_ns(now_ns) > self._interval_ns:
+            self._start_ns += self.late_ns(now_ns)  # what was missed is not made up for
         until = min((now_ns - self._start_ns) * self._count // self._interval_ns, self._done + at_most)
         visits = [number % self._count for number in range(self._done, until)]
         self._done = max(self._done, until)
@@ -110,12 +104,13 @@ class SimulatedWorker:
     control: "zmq.Socket[bytes]"
     credits: "zmq.Socket[bytes]"
     dispatcher: Dispatcher = field(default_factory=Dispatcher)
-    ends_ns: deque[int] = field(default_factory=deque)
+    ends_ns: deque[tuple[int, int]] = field(default_factory=deque)
+    """When how many requests end."""
     phase: int = -1
     sequence: int = 0
     low_water: int = -1
     next_return_ns: int = 1 << 62
-    first_sends: int = 0
+    begun: bool = False
     unreported: int = 0
     """Requests that ended and of which the record processor has told nobody yet."""
 
@@ -132,12 +127,13 @@ class Fleet:
     """Workers `first` … and their record processors, one each."""
 
     def __init__(
-        self, layout: Layout, members: range, count: int, rhythm: Rhythm, load: Load, counters: Counters
+        self, layout: Layout, members: range, count: int, cadence: Cadence, load: Load, counters: Counters
     ) -> None:
         self._layout = layout
         self._first = members.start
         self._count = count
-        self._rhythm = rhythm
+        self._cadence = cadence
+        self._look_ns = ns_from_s(cadence.return_interval_s / LOOKS_PER_RETURN)
         self._load = load
         self._context = zmq.Context(io_threads=1)
         self._context.set(zmq.MAX_SOCKETS, SOCKETS_MAX)
@@ -175,10 +171,10 @@ class Fleet:
         now_ns = self._clock.now_ns()
         for member in self._members:
             self._say(member.control, "system-controller", encode(Registered(member.name)))
-        rhythm, ready = self._rhythm, set[str]()
-        beats = Cycle(len(self._members), rhythm.heartbeats_s, now_ns)
-        looks = Cycle(len(self._workers), LOOK_INTERVAL_S, now_ns)
-        columns = Cycle(len(self._processors), rhythm.columns_s, now_ns)
+        cadence, ready = self._cadence, set[str]()
+        beats = Cycle(len(self._members), cadence.heartbeat_interval_s, now_ns)
+        looks = Cycle(len(self._workers), self._look_ns / NS_PER_S, now_ns)
+        columns = Cycle(len(self._processors), cadence.column_interval_s, now_ns)
         cycles = (beats, looks, columns)
         while True:
             now_ns = self._clock.now_ns()
@@ -244,7 +240,6 @@ class Fleet:
                 case PreparePhase():
                     worker.phase = message.phase
                     dispatcher.prepare(message.slots, message.start_ns, message.stop_ns)
-                    worker.first_sends = message.slots if load.closed_loop else 0
                     answer = True
                 case CreditBatch():
                     self._tally["batches"] += 1
@@ -256,19 +251,24 @@ class Fleet:
                 case EndCredits() | CutPhase():
                     dispatcher.end_credits()
                     answer = True
-        while ends_ns and ends_ns[0] <= now_ns:
-            ends_ns.popleft()
-            dispatcher.finished(0)
-            worker.unreported += 1
-        slots = max(1, worker.first_sends)
+        while ends_ns and ends_ns[0][0] <= now_ns:
+            _, count = ends_ns.popleft()
+            worker.unreported += count
+            for _ in range(count):
+                dispatcher.finished(0)
+        begun = 0
         while dispatcher.next(now_ns) >= 0:
-            # The first requests of slots end one by one: a load that has been running for long.
-            spread = dispatcher.in_flight / slots if worker.first_sends and dispatcher.in_flight <= slots else 1.0
-            first = worker.first_sends and worker.sequence == 0 and not worker.unreported
-            ends_ns.append(now_ns + int(load.latency_ns * spread) if first else now_ns + load.latency_ns)
-            self._tally["requests"] += 1
+            begun += 1
+        if begun:
+            self._tally["requests"] += begun
+            # The first requests of slots end one after another, as those of a load that has been running for long.
+            groups = min(begun, FIRST_GROUPS) if load.closed_loop and not worker.begun else 1
+            worker.begun = True
+            for group in range(1, groups + 1):
+                count = begun * group // groups - begun * (group - 1) // groups
+                ends_ns.append((now_ns + load.latency_ns * group // groups, count))
         wanting = dispatcher.queued <= worker.low_water or (load.closed_loop and dispatcher.starved)
-        if worker.phase >= 0 and (answer or wanting or now_ns >= worker.next_return_ns - LOOK_SLACK_NS):
+        if worker.phase >= 0 and (answer or wanting or now_ns >= worker.next_return_ns - self._look_ns // 2):
             self._return(worker, now_ns)
 
     def _return(self, worker: SimulatedWorker, now_ns: int) -> None:
@@ -281,7 +281,7 @@ class Fleet:
         )  # fmt: skip
         worker.sequence += 1
         worker.credits.send_multipart([encode(message)], zmq.NOBLOCK)
-        worker.next_return_ns = now_ns + ns_from_s(self._rhythm.returns_s)
+        worker.next_return_ns = now_ns + ns_from_s(self._cadence.return_interval_s)
         self._tally["sent"] += 1
         self._tally["returns"] += 1
 
@@ -320,16 +320,14 @@ def _as_worker(head: bytes, worker_index: int) -> bytes:
     return msgspec.msgpack.encode(header)
 
 
-def start_fleet(
-    layout: Layout, members: range, count: int, rhythm: Rhythm, load: Load, counters: Counters
-) -> int:
+def start_fleet(layout: Layout, members: range, count: int, cadence: Cadence, load: Load, counters: Counters) -> int:
     """A process with these members; its pid."""
     pid = os.fork()
     if pid:
         return pid
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
-        Fleet(layout, members, count, rhythm, load, counters).run()
+        Fleet(layout, members, count, cadence, load, counters).run()
     except BaseException as error:  # noqa: BLE001 (a child that was forked must not go on as its parent)
         import traceback
 

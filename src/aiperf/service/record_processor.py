@@ -25,9 +25,6 @@ from aiperf.wire.ports import Port
 
 log = logging.getLogger(__name__)
 
-BATCH_INTERVAL_S = 0.2
-"""How often finished records leave as columns."""
-
 COLUMNS_RETRY_S = 0.01
 
 LAST_SLICES_S = 5.0
@@ -44,7 +41,7 @@ SILENCE_BEFORE_GIVING_UP_S = 5.0
 class RecordProcessor:
     """`run()` returns when it is told to exit.
 
-    `make_pipeline` is called once the dataset is known.
+    `make_pipeline` is called once the dataset is known; finished records leave as columns every `batch_interval_s`.
     """
 
     def __init__(
@@ -55,6 +52,7 @@ class RecordProcessor:
         columns: Port,
         make_pipeline: Callable[[Configure], tuple[RecordAssembler, ShardOutlet]],
         supply: Supply,
+        batch_interval_s: float,
     ) -> None:
         self._seat = seat
         self._slices = slices
@@ -62,6 +60,7 @@ class RecordProcessor:
         self._make_pipeline = make_pipeline
         self._supply = supply
         self._configure: asyncio.Future[Configure] = asyncio.get_running_loop().create_future()
+        self._batch_interval_s = batch_interval_s
         self._workers: list[str] = []
         self._received: dict[int, int] = {}
         self._slice_arrived = asyncio.Event()
@@ -146,7 +145,7 @@ class RecordProcessor:
     async def _send_batches(self) -> None:
         await self._configured.wait()
         while True:
-            await asyncio.sleep(BATCH_INTERVAL_S)
+            await asyncio.sleep(self._batch_interval_s)
             if not self._finished:
                 await self._send_batch()
 
