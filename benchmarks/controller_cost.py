@@ -1,13 +1,14 @@
 """The controller's cost at scale: real control services, simulated workers, the real wire over TCP.
 
     python benchmarks/controller_cost.py [--workers 200] [--rate 10000] [--slots 100000] [--mode closed|open|both]
-                                         [--double] [--fit]
+                                         [--curve] [--double] [--fit]
 
 One process hosts the system controller, worker manager, dataset manager, timing manager and records manager of a layout
 with a record processor beside each worker, by `run_host` as a controller pod does. Other processes hold the workers and
 record processors (`simulated_fleet`). After a ramp the kernel's account of the control host's CPU time is read over a
 window. `closed`: the slots are kept full by an endpoint whose latency makes the rate. `open`: the rate has due times.
 
+    --curve     with the encryption that the wire has between pods
     --double    each point again with twice the rate
     --fit       several points, and cost = a + b * workers + c * messages + d * requests over them
 
@@ -43,17 +44,20 @@ from aiperf.plan.plan import (
     WarmupPlan,
 )
 from aiperf.service.cadence import cadence_of
-from aiperf.service.host import run_host, start_logging
+from aiperf.service.host import Equipment, run_host, start_logging
 from aiperf.service.layout import SINGLETONS, Host, Layout, ServiceSeat
 from aiperf.service.machine import this_machine
 from aiperf.units import NS_PER_S
 from aiperf.wire.bus import CONTROLLER, OPERATOR
+from aiperf.wire.curve import WireKeys, make_wire_keys, secure
 from aiperf.wire.messages import OperatorJoined, Progress, RunFinished, decode, encode
 
 WORKERS_PER_FLEET = 1_100
 STARTUP_S = 60
 TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 LATE_MS_MAX = 500
+OPEN_LOOPBACK = "localhost"
+"""By this name the wire takes loopback for a place that others can reach, and encrypts."""
 OPEN_LATENCY_S = 2.0
 
 
@@ -65,6 +69,7 @@ class Point:
     workers: int
     rate_rps: int
     slots: int
+    curve: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +84,7 @@ class Figures:
     batches_rps: float
     columns_rps: float
     beats_rps: float
+    probes_rps: float
     requests_rps: float
     rss_mb: float
     late_ms: int
@@ -114,13 +120,12 @@ def layout_of(point: Point, folder: Path) -> Layout:
             taken.bind(("127.0.0.1", 0))
             ports[channel] = taken.getsockname()[1]
     near = [ServiceSeat(kind.value, kind) for kind in SINGLETONS]
+    place = OPEN_LOOPBACK if point.curve else "127.0.0.1"
     return Layout(
         run_id="scale",
         hosts=[Host("control", near), *(Host(seat.service_id, [seat]) for seat in seats)],
         addresses={
-            channel: [f"inproc://{channel}", f"tcp://127.0.0.1:{ports[channel]}"]
-            if channel in ports
-            else ["inproc://-"]
+            channel: [f"inproc://{channel}", f"tcp://{place}:{ports[channel]}"] if channel in ports else ["inproc://-"]
             for channel in channels_of(seats)
         },
         anchor_ns=measure_anchor_ns(),
@@ -131,14 +136,14 @@ def layout_of(point: Point, folder: Path) -> Layout:
     )
 
 
-def start_control(layout: Layout, plan: Plan) -> int:
+def start_control(layout: Layout, plan: Plan, keys: WireKeys | None) -> int:
     """The control host as a process of its own; its pid."""
     pid = os.fork()
     if pid:
         return pid
     try:
         start_logging(Path(layout.artifact_dir), "info", "control")
-        os._exit(run_host("control", layout, plan))
+        os._exit(run_host("control", layout, plan, equipment=Equipment(wire_keys=keys)))
     finally:
         os._exit(1)
 
@@ -160,11 +165,13 @@ def rss_mb(pid: int) -> float:
 class OperatorSeat:
     """Listens to the progress as the command does."""
 
-    def __init__(self, layout: Layout) -> None:
+    def __init__(self, layout: Layout, keys: WireKeys | None) -> None:
         self._context = zmq.Context()
         self._socket = self._context.socket(zmq.DEALER)
         self._socket.setsockopt(zmq.LINGER, 0)
         self._socket.setsockopt(zmq.IDENTITY, OPERATOR.encode())
+        if keys is not None:
+            secure(self._socket, keys, binds=False)
         self._socket.connect(layout.addresses["control"][-1])
         self._socket.send_multipart([CONTROLLER.encode(), encode(OperatorJoined())])
         self.progress: Progress | None = None
@@ -193,17 +200,18 @@ def measure(point: Point, ramp_s: float, window_s: float, on_steady: str = "") -
         folder = Path(name)
         (folder / "data").mkdir()
         layout, plan = layout_of(point, folder), plan_of(point)
+        keys = make_wire_keys() if point.curve else None
         latency_s = point.slots / point.rate_rps if point.mode == "closed" else OPEN_LATENCY_S
         load = Load(int(latency_s * NS_PER_S), point.mode == "closed")
-        control = start_control(layout, plan)
+        control = start_control(layout, plan, keys)
         stack.callback(end, control)
         fleets = []
         for first in range(0, point.workers, WORKERS_PER_FLEET):
             members = range(first, min(first + WORKERS_PER_FLEET, point.workers))
             counters = Counters()
-            stack.callback(end, start_fleet(layout, members, point.workers, cadence_of(layout), load, counters))
+            stack.callback(end, start_fleet(layout, members, cadence_of(layout), load, counters, keys))
             fleets.append(counters)
-        operator = OperatorSeat(layout)
+        operator = OperatorSeat(layout, keys)
         stack.callback(operator.close)
         wait_for_load(operator, fleets)
         operator.listen(ramp_s)
@@ -245,6 +253,7 @@ def window(control: int, fleets: list[Counters], operator: OperatorSeat, window_
         batches_rps=per_s["batches"],
         columns_rps=per_s["columns"],
         beats_rps=per_s["beats"],
+        probes_rps=per_s["probes"],
         requests_rps=per_s["requests"],
         rss_mb=rss_mb(control),
         late_ms=late_ms,
@@ -261,7 +270,7 @@ def end(pid: int) -> None:
 
 HEAD = (
     "mode    workers     slots     asked      sent     shown |   CPU  loop  wire | msg/s in+out: all  returns  batches"
-    "  columns  beats | MB RSS  late ms"
+    "  columns  beats probes | MB RSS  late ms"
 )
 
 
@@ -271,8 +280,8 @@ def row(point: Point, got: Figures) -> str:
     return (
         f"{point.mode:6} {point.workers:8,} {point.slots:9,} {point.rate_rps:9,} {got.requests_rps:9,.0f} "
         f"{got.shown_rps:9,.0f} | {got.cpu:5.2f} {got.loop_cpu:5.2f} {got.wire_cpu:5.2f} | {got.messages_rps:17,.0f} "
-        f"{got.returns_rps:8,.0f} {got.batches_rps:8,.0f} {got.columns_rps:8,.0f} {got.beats_rps:6,.0f} | "
-        f"{got.rss_mb:6,.0f} {got.late_ms:8,}{doubt}"
+        f"{got.returns_rps:8,.0f} {got.batches_rps:8,.0f} {got.columns_rps:8,.0f} {got.beats_rps:6,.0f} "
+        f"{got.probes_rps:6,.0f} | {got.rss_mb:6,.0f} {got.late_ms:8,}{doubt}"
     )
 
 
@@ -303,7 +312,11 @@ def points_of(options: argparse.Namespace) -> list[Point]:
         sizes = [(1.0, 1), (1.0, 2)]
     return [
         Point(
-            mode, max(1, int(options.workers * share)), int(options.rate * share) * factor, int(options.slots * share)
+            mode=mode,
+            workers=max(1, int(options.workers * share)),
+            rate_rps=int(options.rate * share) * factor,
+            slots=int(options.slots * share),
+            curve=options.curve,
         )
         for mode in modes
         for share, factor in sizes
@@ -317,6 +330,7 @@ def main() -> None:
     parser.add_argument("--slots", type=int, default=100_000)
     parser.add_argument("--mode", choices=["closed", "open", "both"], default="both")
     parser.add_argument("--double", action="store_true")
+    parser.add_argument("--curve", action="store_true")
     parser.add_argument("--fit", action="store_true")
     parser.add_argument("--ramp", type=float, default=5.0)
     parser.add_argument("--window", type=float, default=15.0)

@@ -12,6 +12,7 @@ import mmap
 import os
 import signal
 import time
+import traceback
 from collections import deque
 from dataclasses import dataclass, field
 from functools import cache
@@ -26,10 +27,14 @@ from aiperf.endpoint.counters import ClientCounters
 from aiperf.metrics.partial import Partial
 from aiperf.schedule.dispatcher import Dispatcher
 from aiperf.service.cadence import Cadence
+from aiperf.service.clock_alignment import WATCH_PROBES as CLOCK_PROBES
 from aiperf.service.column_messages import ColumnHeader
 from aiperf.service.layout import Layout, ServiceType
 from aiperf.units import NS_PER_S, ns_from_s
+from aiperf.wire.bus import CONTROLLER
+from aiperf.wire.curve import WireKeys, secure
 from aiperf.wire.messages import (
+    ClockProbe,
     Configure,
     CreditBatch,
     CreditReturns,
@@ -45,7 +50,7 @@ from aiperf.wire.messages import (
     decode,
     encode,
 )
-from aiperf.wire.zmq_wire import FUNNEL_BOUND_MESSAGES
+from aiperf.wire.zmq_wire import FUNNEL_BOUND_MESSAGES, _prepare_for_tcp
 
 LOOKS_PER_RETURN = 4
 """How often a simulated worker looks at its clock and its credits; a real one does at once."""
@@ -53,7 +58,19 @@ FIRST_GROUPS = 50
 TURN_S = 0.005
 SOCKETS_MAX = 30_000
 
-COUNTERS = ("sent", "received", "returns", "batches", "columns", "beats", "requests", "refused", "late_ms", "starting")
+COUNTERS = (
+    "sent",
+    "received",
+    "returns",
+    "batches",
+    "columns",
+    "beats",
+    "probes",
+    "requests",
+    "refused",
+    "late_ms",
+    "starting",
+)
 """What a fleet tells of itself, as int64 in shared memory. `late_ms`: the most its rhythm was behind."""
 
 
@@ -102,6 +119,7 @@ class Cycle:
 class SimulatedWorker:
     name: str
     control: "zmq.Socket[bytes]"
+    clock: "zmq.Socket[bytes]"
     credits: "zmq.Socket[bytes]"
     dispatcher: Dispatcher = field(default_factory=Dispatcher)
     ends_ns: deque[tuple[int, int]] = field(default_factory=deque)
@@ -119,6 +137,7 @@ class SimulatedWorker:
 class SimulatedProcessor:
     name: str
     control: "zmq.Socket[bytes]"
+    clock: "zmq.Socket[bytes]"
     columns: "zmq.Socket[bytes]"
     sequence: int = 0
 
@@ -127,11 +146,16 @@ class Fleet:
     """Workers `first` … and their record processors, one each."""
 
     def __init__(
-        self, layout: Layout, members: range, count: int, cadence: Cadence, load: Load, counters: Counters
+        self,
+        layout: Layout,
+        members: range,
+        cadence: Cadence,
+        load: Load,
+        counters: Counters,
+        keys: WireKeys | None,
     ) -> None:
         self._layout = layout
         self._first = members.start
-        self._count = count
         self._cadence = cadence
         self._look_ns = ns_from_s(cadence.return_interval_s / LOOKS_PER_RETURN)
         self._load = load
@@ -142,25 +166,39 @@ class Fleet:
         processors = layout.services(ServiceType.RECORD_PROCESSOR)[members.start : members.stop]
         self._tally = dict.fromkeys(COUNTERS, 0)
         self._shared = counters
+        self._keys = keys
         self._health = ClientCounters(kernel_stamped_read_count=123_456_789).observations() | {"cpu_s": 12.345}
-        self._workers = [SimulatedWorker(s.service_id, self._dialogue("control", s.service_id),
-                                         self._dialogue("credits", s.service_id)) for s in workers]  # fmt: skip
-        self._processors = [SimulatedProcessor(s.service_id, self._dialogue("control", s.service_id),
-                                               self._socket(zmq.PUSH, "columns", s.service_id))
-                            for s in processors]  # fmt: skip
+        self._workers = [
+            SimulatedWorker(
+                name, self._dialogue("control", name), self._clock_seat(name), self._dialogue("credits", name)
+            )
+            for name in (seat.service_id for seat in workers)
+        ]
+        self._processors = [
+            SimulatedProcessor(
+                name, self._dialogue("control", name), self._clock_seat(name), self._socket(zmq.PUSH, "columns", name)
+            )
+            for name in (seat.service_id for seat in processors)
+        ]
         self._members = [*self._workers, *self._processors]
+
+    def _clock_seat(self, host_id: str) -> "zmq.Socket[bytes]":
+        """A host's own seat for measuring its clock (`aiperf.service.clock_alignment`)."""
+        return self._dialogue("control", f"clock/{host_id}")
 
     def _dialogue(self, channel: str, name: str) -> "zmq.Socket[bytes]":
         return self._socket(zmq.DEALER, channel, name)
 
     def _socket(self, kind: int, channel: str, name: str) -> "zmq.Socket[bytes]":
-        """With the options of `aiperf.wire.zmq_wire`."""
+        """With the options of `aiperf.wire.zmq_wire`, which makes ports for an event loop; here nobody waits."""
         socket = self._context.socket(kind)
         bound = FUNNEL_BOUND_MESSAGES if kind == zmq.PUSH else 0
         socket.setsockopt(zmq.SNDHWM, bound)
         socket.setsockopt(zmq.RCVHWM, bound)
         socket.setsockopt(zmq.RECONNECT_IVL, 10)
-        socket.setsockopt(zmq.RECONNECT_IVL_MAX, 500)
+        _prepare_for_tcp(socket, kind)
+        if self._keys is not None:
+            secure(socket, self._keys, binds=False)
         socket.setsockopt(zmq.LINGER, 0)
         socket.setsockopt(zmq.IDENTITY, name.encode())
         socket.connect(self._layout.addresses[channel][-1])
@@ -170,16 +208,19 @@ class Fleet:
         """Until the process is ended, or the controller says so."""
         now_ns = self._clock.now_ns()
         for member in self._members:
-            self._say(member.control, "system-controller", encode(Registered(member.name)))
+            self._say(member.control, CONTROLLER, encode(Registered(member.name)))
         cadence, ready = self._cadence, set[str]()
         beats = Cycle(len(self._members), cadence.heartbeat_interval_s, now_ns)
         looks = Cycle(len(self._workers), self._look_ns / NS_PER_S, now_ns)
         columns = Cycle(len(self._processors), cadence.column_interval_s, now_ns)
-        cycles = (beats, looks, columns)
+        probes = Cycle(CLOCK_PROBES * len(self._members), cadence.clock_watch_interval_s, now_ns)
+        cycles = (beats, looks, columns, probes)
         while True:
             now_ns = self._clock.now_ns()
             for number in beats.due(now_ns):
                 self._beat(self._members[number], now_ns)
+            for number in probes.due(now_ns):
+                self._probe_clock(self._members[number // CLOCK_PROBES], now_ns)
             if len(ready) < len(self._members):
                 self._get_ready(ready)
             for number in looks.due(now_ns):
@@ -208,6 +249,11 @@ class Fleet:
                 if isinstance(decode(payload), Exit):
                     os._exit(0)
 
+    def _probe_clock(self, member: SimulatedWorker | SimulatedProcessor, now_ns: int) -> None:
+        self._received(member.clock)
+        self._say(member.clock, CONTROLLER, encode(ClockProbe(now_ns)))
+        self._tally["probes"] += 1
+
     def _get_ready(self, ready: set[str]) -> None:
         for member in self._members:
             if member.name in ready:
@@ -216,7 +262,7 @@ class Fleet:
                 if isinstance(decode(payload), Configure):
                     if isinstance(member, SimulatedWorker):
                         member.credits.send_multipart([encode(WorkerJoined(19_900))], zmq.NOBLOCK)
-                    self._say(member.control, "system-controller", encode(ServiceReady(member.name)))
+                    self._say(member.control, CONTROLLER, encode(ServiceReady(member.name)))
                     ready.add(member.name)
 
     def _received(self, socket: "zmq.Socket[bytes]") -> list[list[bytes]]:
@@ -320,18 +366,17 @@ def _as_worker(head: bytes, worker_index: int) -> bytes:
     return msgspec.msgpack.encode(header)
 
 
-def start_fleet(layout: Layout, members: range, count: int, cadence: Cadence, load: Load, counters: Counters) -> int:
+def start_fleet(
+    layout: Layout, members: range, cadence: Cadence, load: Load, counters: Counters, keys: WireKeys | None
+) -> int:
     """A process with these members; its pid."""
     pid = os.fork()
     if pid:
         return pid
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
-        Fleet(layout, members, count, cadence, load, counters).run()
-    except BaseException as error:  # noqa: BLE001 (a child that was forked must not go on as its parent)
-        import traceback
-
+        Fleet(layout, members, cadence, load, counters, keys).run()
+    except BaseException:  # noqa: BLE001 (a child that was forked must not go on as its parent)
         traceback.print_exc()
-        del error
     finally:
         os._exit(1)
