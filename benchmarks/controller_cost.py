@@ -123,9 +123,14 @@ def layout_of(point: Point, folder: Path) -> Layout:
     place = OPEN_LOOPBACK if point.curve else "127.0.0.1"
     return Layout(
         run_id="scale",
-        hosts=[Host("control", near), *(Host(seat.service_id, [seat]) for seat in seats)],
+        hosts=[
+            Host("control", near),
+            *(Host(s.service_id, [s], machine=f"pod-{s.service_id.rpartition('-')[2]}") for s in seats),
+        ],
         addresses={
-            channel: [f"inproc://{channel}", f"tcp://{place}:{ports[channel]}"] if channel in ports else ["inproc://-"]
+            channel: [f"inproc://{channel}", f"tcp://{place}:{ports[channel]}"]
+            if channel in ports
+            else ["inproc://-", "tcp://127.0.0.1:1"]
             for channel in channels_of(seats)
         },
         anchor_ns=measure_anchor_ns(),
