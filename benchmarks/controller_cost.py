@@ -53,7 +53,7 @@ from aiperf.wire.curve import WireKeys, make_wire_keys, secure
 from aiperf.wire.messages import OperatorJoined, Progress, RunFinished, decode, encode
 
 WORKERS_PER_FLEET = 1_100
-STARTUP_S = 60
+STARTUP_S = 240
 TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 LATE_MS_MAX = 500
 OPEN_LOOPBACK = "localhost"
@@ -138,6 +138,7 @@ def layout_of(point: Point, folder: Path) -> Layout:
         work_dir=str(folder / "work"),
         data_dir=str(folder / "data"),
         random_seed=1,
+        startup_limit_s=STARTUP_S,
     )
 
 

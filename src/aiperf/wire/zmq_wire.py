@@ -53,6 +53,10 @@ KEEPALIVE_INTERVAL_S = 5
 KEEPALIVE_COUNT = 3
 """What funnels have: the kernels ask each other, whether or not anybody reads."""
 
+BACKLOG = 4_096
+"""Connections that wait to be taken: thousands of pods start at once. ZeroMQ's own 100 are full in a moment, and who
+finds them full tries again a second later, then two, four. The kernel allows 4,096 unless told otherwise."""
+
 _SOCKETS = {
     Pattern.DIALOGUE: (zmq.ROUTER, zmq.DEALER),
     Pattern.FUNNEL: (zmq.PULL, zmq.PUSH),
@@ -145,6 +149,7 @@ class ZmqWire:
     def bind(self, pattern: Pattern, *addresses: str) -> ZmqPort:
         """A socket that listens on an exposed address wants keys on its other addresses, too, but for `inproc`."""
         socket = self._socket(_SOCKETS[pattern][0], addresses, binds=True)
+        socket.setsockopt(zmq.BACKLOG, BACKLOG)
         if pattern is Pattern.DIALOGUE:
             socket.setsockopt(zmq.ROUTER_MANDATORY, 1)
             socket.setsockopt(zmq.ROUTER_HANDOVER, 1)
