@@ -124,7 +124,7 @@ class Dispatcher:
             overdue=self._overdue(now_ns),
             in_flight=self.in_flight,
             idle_slots=NONE if self._unlimited else max(0, self._limit - self.in_flight),
-            drained=self._ended and not self._indices and not self.in_flight,
+            drained=self.drained,
         )
 
     @property
@@ -136,6 +136,11 @@ class Dispatcher:
     def starved(self) -> bool:
         """Closed loop: a slot is idle, no credit is in hand, yet more may come. Worth a return at once."""
         return not self._indices and self.in_flight < self._limit and not self._ended and self._stop_ns != NONE
+
+    @property
+    def drained(self) -> bool:
+        """Nothing in hand, nothing in flight, and no credits will follow. Worth a return at once."""
+        return self._ended and not self._indices and not self.in_flight
 
     def _hand_back(self) -> bytes:
         unused = np.array(self._indices, np.int64).tobytes()

@@ -49,20 +49,26 @@ INTERVAL_PER_WORKER_NS = 4 * NS_PER_MS
 MOVE_INTERVAL_PER_WORKER_NS = 50_000
 """Moving slots looks at every worker; with many it is not done on every return."""
 BACKLOG_MIN = 1_000
-PREFETCH_S = 0.2
-"""Closed loop: credits for so long are kept in hand, if that is more than one per slot (very short requests)."""
+PREFETCH_MIN_S = 0.2
+PREFETCH_RETURNS = 2
+"""Closed loop: credits for so long, and for so many intervals of returns, are kept in hand, if that is more than one
+per slot (very short requests). A worker asks for more when half of them are gone, so the interval decides, not need."""
 
 
 class Scheduler:
     """One phase. Call `start` once, then the other events as they happen; perform the actions in order.
 
     `lends`: whether idle slots move between workers (capped mode). `workers_planned`: workers that come late are
-    used until there are so many, but under a cap; 0: as many as there were at the start.
+    used until there are so many, but under a cap; 0: as many as there were at the start. `return_interval_s`: how
+    often workers return credits when nothing presses.
     """
 
-    def __init__(self, plan: PhasePlan, *, lends: bool = True, workers_planned: int = 0) -> None:
+    def __init__(
+        self, plan: PhasePlan, *, lends: bool = True, workers_planned: int = 0, return_interval_s: float = 0.0
+    ) -> None:
         self._plan = plan
         self._lends = lends
+        self._prefetch_s = max(PREFETCH_MIN_S, PREFETCH_RETURNS * return_interval_s)
         self._arrivals = (
             None if plan.rate_rps is None else Arrivals(plan.pattern, plan.rate_rps, plan.smoothness, plan.seed)
         )
@@ -267,7 +273,7 @@ class Scheduler:
         Towards the end of a counted run, a worker is given no more in advance than its share of half of what is left;
         the very last credits go only to slots that stand idle.
         """
-        ahead = _spare_count(hand)
+        ahead = max(hand.slots, int(hand.used_per_s * self._prefetch_s))
         if len(self._hands) > 1:
             left = self._limit - self._handed + self._again.size
             ahead = min(ahead, left * hand.slots // (2 * (self._plan.concurrency or 1)))
@@ -399,8 +405,3 @@ class Scheduler:
             if self._arrivals is None:
                 actions += self._refill(hand)
         return actions
-
-
-def _spare_count(hand: Hand) -> int:
-    """Credits in hand beyond the slots: one a slot, or what is used up in a while if requests are shorter than that."""
-    return max(hand.slots, int(hand.used_per_s * PREFETCH_S))

@@ -15,6 +15,7 @@ from typing import Protocol
 
 from aiperf.clock import RunClock
 from aiperf.errors import InfrastructureError
+from aiperf.service.cadence import cadence_of
 from aiperf.service.clock_offset import Offset, RoundTrip, best_offset, is_settled
 from aiperf.service.layout import Host, Layout, ServiceType
 from aiperf.wire.bus import Seat
@@ -34,9 +35,8 @@ until the controller can be connected to, so the first answer does not wait for 
 PAUSE_S = 0.005
 """Between probes, so that one hiccup does not hit them all."""
 
-WATCH_INTERVAL_S = 10.0
 WATCH_PROBES = 4
-"""Thousands of hosts ask one controller: with 2,000 these are 800 messages a second."""
+"""Thousands of hosts ask one controller: how often is a matter of `cadence`."""
 
 
 class ClockKeeper(Protocol):
@@ -62,11 +62,12 @@ class SharedClock:
 
 
 class AlignedClock:
-    """Of a host that measures round trips from its `seat`."""
+    """Of a host that measures round trips from its `seat`, and again every `watch_interval_s`."""
 
-    def __init__(self, seat: Seat, clock: RunClock) -> None:
+    def __init__(self, seat: Seat, clock: RunClock, watch_interval_s: float) -> None:
         self._seat = seat
         self._clock = clock
+        self._watch_interval_s = watch_interval_s
         self._adopted = Offset(0, 0)
         self._drift: Offset | None = None
 
@@ -88,7 +89,7 @@ class AlignedClock:
 
     async def watch(self) -> None:
         while True:
-            await asyncio.sleep(WATCH_INTERVAL_S)
+            await asyncio.sleep(self._watch_interval_s)
             trips = [trip for _ in range(WATCH_PROBES) if (trip := await self._round_trip(PATIENCE_FIRST_S))]
             if trips:
                 self._drift = best_offset(trips)
@@ -127,7 +128,9 @@ async def align_clock(wire: Wire, layout: Layout, host: Host, clock: RunClock) -
     if layout.anchor_ns or host == layout.host_of(ServiceType.SYSTEM_CONTROLLER):
         return SharedClock()
     address, name = layout.address("control", host.host_id), f"clock/{host.host_id}"
-    keeper = AlignedClock(Seat(wire.connect(Pattern.DIALOGUE, address, name), name), clock)
+    keeper = AlignedClock(
+        Seat(wire.connect(Pattern.DIALOGUE, address, name), name), clock, cadence_of(layout).clock_watch_interval_s
+    )
     try:
         async with asyncio.timeout(REACH_LIMIT_S):
             moved = await keeper.align()

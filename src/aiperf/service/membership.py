@@ -10,9 +10,8 @@ from typing import Any
 from aiperf.clock import Clock
 from aiperf.service.layout import ServiceType
 from aiperf.service.machine import whereabouts
-from aiperf.units import NS_PER_S
 from aiperf.wire.bus import CONTROLLER, Seat
-from aiperf.wire.messages import HEARTBEAT_INTERVAL_NS, Heartbeat, Registered, ServiceLost
+from aiperf.wire.messages import Heartbeat, Registered, ServiceLost
 
 TOLD_TO_LEAVE = "its process was told to end by SIGTERM"
 """In a cluster: it was evicted, its node is drained, or somebody deleted its pod."""
@@ -64,9 +63,9 @@ async def run_together(*works: Coroutine[Any, Any, None]) -> None:
             task.cancel()
 
 
-async def keep_in_touch(seat: Seat, clock: Clock, health: Callable[[], dict[str, float]] = dict) -> None:
+async def keep_in_touch(seat: Seat, clock: Clock, health: Callable[[], dict[str, float]], interval_s: float) -> None:
     """Sends a heartbeat every interval until cancelled: to the worker manager, whose own goes to the controller."""
     watcher = CONTROLLER if seat.name == ServiceType.WORKER_MANAGER else ServiceType.WORKER_MANAGER
     while True:
         seat.send(Heartbeat(seat.name, clock.now_ns(), health()), to=watcher)
-        await asyncio.sleep(HEARTBEAT_INTERVAL_NS / NS_PER_S)
+        await asyncio.sleep(interval_s)

@@ -31,7 +31,8 @@ class Muster:
         self.prober = ""
         """The worker that waits for the model, if one does."""
         self._enough_since_ns: int | None = None
-        self._told: dict[ServiceType, list[str]] = {kind: [] for kind in TOLD_KINDS}
+        self._told: dict[ServiceType, dict[str, None]] = {kind: {} for kind in TOLD_KINDS}
+        """In the order in which they were told."""
 
     def are_enough(self, so_far: Standing) -> bool:
         """Whether all services that there are once, and enough workers, have come so far."""
@@ -39,7 +40,7 @@ class Muster:
         if len(roster.ids(*SINGLETONS)) < len(SINGLETONS):
             return False
         told = roster.ids(ServiceType.TIMING_MANAGER, ServiceType.RECORDS_MANAGER, at_least=so_far)
-        return len(told) == 2 and len(roster.usable_workers(so_far)) >= self._needed_count
+        return len(told) == 2 and roster.usable_count(so_far) >= self._needed_count
 
     def can_be_enough(self) -> bool:
         """Whether the workers that are not lost are enough."""
@@ -55,7 +56,7 @@ class Muster:
             return False
         if self._enough_since_ns is None:
             self._enough_since_ns = now_ns
-        all_ready = len(roster.usable_workers(Standing.READY)) == len(roster.ids(ServiceType.WORKER))
+        all_ready = roster.usable_count(Standing.READY) == roster.count(ServiceType.WORKER, Standing.REGISTERED)
         return all_ready or now_ns >= self._enough_since_ns + MINIMUM_GRACE_NS
 
     def missing(self, so_far: Standing) -> str:
@@ -69,15 +70,11 @@ class Muster:
         """Tells everybody who has registered since where everything is. Workers wait for a record processor."""
         roster = self._roster
         tells: list[ToldTo] = []
-        for service_id in roster.ids(*TOLD_KINDS):
-            if roster.standing(service_id) is not Standing.REGISTERED:
-                continue
-            kind = roster.kind(service_id)
+        for kind, service_id in [(its, newcomer) for its in TOLD_KINDS for newcomer in roster.newcomers(its)]:
             if kind is ServiceType.WORKER and not roster.processors_of(service_id, Standing.CONFIGURED):
                 continue
             roster.move(service_id, Standing.CONFIGURED)
-            if service_id not in self._told[kind]:
-                self._told[kind].append(service_id)
+            self._told[kind].setdefault(service_id)
             tells.append((service_id, self._configuration(service_id, kind, dataset)))
             if kind is ServiceType.RECORD_PROCESSOR:
                 tells += self._tell_of_processor(service_id)
@@ -85,7 +82,7 @@ class Muster:
 
     def _configuration(self, service_id: str, kind: ServiceType, dataset: DatasetReady) -> Configure:
         roster = self._roster
-        processors = roster.ids(ServiceType.RECORD_PROCESSOR)
+        processors: list[str] = []
         if kind is ServiceType.WORKER:
             processors = roster.processors_of(service_id, Standing.CONFIGURED)
             if self._probes_model and not roster.standing(self.prober):  # there is none, or it was lost
@@ -114,13 +111,13 @@ class Muster:
     def forget_lost(self) -> None:
         """The load begins: who was lost before had no part in it."""
         for kind, told in self._told.items():
-            self._told[kind] = [service_id for service_id in told if self._roster.standing(service_id)]
+            self._told[kind] = dict.fromkeys(service_id for service_id in told if self._roster.standing(service_id))
 
     def told(self, kind: ServiceType) -> list[str]:
         """Services of that kind that were told where everything is, lost ones as well, in that order."""
-        return self._told[kind]
+        return list(self._told[kind])
 
     def workers_by_index(self) -> dict[int, str]:
         """Workers that were told where everything is, by their index in records."""
-        told = set(self._told[ServiceType.WORKER])
+        told = self._told[ServiceType.WORKER]
         return {index: worker for index, worker in enumerate(self._roster.workers) if worker in told}

@@ -27,9 +27,6 @@ from aiperf.wire.ports import Frames, Port
 
 log = logging.getLogger(__name__)
 
-BATCH_INTERVAL_S = 0.2
-"""How often finished records leave as columns."""
-
 BLOCK_INTERVAL_S = 2.0
 """How often lines leave in a block that is not full: a killed record processor takes so much with it."""
 
@@ -49,7 +46,7 @@ SILENCE_BEFORE_GIVING_UP_S = 5.0
 class RecordProcessor:
     """`run()` returns when it is told to exit.
 
-    `make_pipeline` is called once the dataset is known.
+    `make_pipeline` is called once the dataset is known; finished records leave as columns every `batch_interval_s`.
     """
 
     def __init__(
@@ -60,6 +57,7 @@ class RecordProcessor:
         columns: Port,
         make_pipeline: Callable[[Configure], tuple[RecordAssembler, ShardOutlet]],
         supply: Supply,
+        batch_interval_s: float,
     ) -> None:
         self._seat = seat
         self._slices = slices
@@ -67,6 +65,7 @@ class RecordProcessor:
         self._make_pipeline = make_pipeline
         self._supply = supply
         self._configure: asyncio.Future[Configure] = asyncio.get_running_loop().create_future()
+        self._batch_interval_s = batch_interval_s
         self._workers: list[str] = []
         self._received: dict[int, int] = {}
         self._slice_arrived = asyncio.Event()
@@ -155,7 +154,7 @@ class RecordProcessor:
     async def _send_batches(self) -> None:
         await self._configured.wait()
         while True:
-            await asyncio.sleep(BATCH_INTERVAL_S)
+            await asyncio.sleep(self._batch_interval_s)
             if not self._finished:
                 await self._send_batch()
 

@@ -5,9 +5,12 @@ count at the ready barrier. Does not own: what follows from it (`run_lifecycle`)
 
 A worker's index is its place among all workers that were ever known: those of the layout first, in its order, then
 incarnations as they come. An index is never given twice.
+
+Thousands of services come one by one, and each is an occasion to ask whether all are there. So the questions asked then
+(`count`, `usable_count`, `newcomers`) cost the same however many there are.
 """
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from enum import IntEnum
 
 from aiperf.service.layout import SINGLETONS, Layout, ServiceType, seat_of
@@ -42,6 +45,14 @@ class Roster:
         self._layout = layout
         self._kinds: dict[str, ServiceType] = {}
         self._standings: dict[str, Standing] = {}
+        self._of_kind: dict[ServiceType, dict[str, int]] = {kind: {} for kind in ServiceType}
+        """Services of a kind in the order in which they became known, and the place of each in it."""
+        self._counts: Counter[tuple[ServiceType, Standing]] = Counter()
+        self._newcomers: dict[ServiceType, set[str]] = defaultdict(set)
+        self._workers_at: dict[tuple[str, int], list[str]] = defaultdict(list)
+        self._reaches: dict[str, tuple[Standing, bool]] = {}
+        self._reach_counts: Counter[tuple[Standing, bool]] = Counter()
+        """What `_measure_reach` found, by worker, and how many workers are so."""
         self._machines = {seat.service_id: host.machine for host in layout.hosts for seat in host.services}
         self._processors_everywhere: list[str] = []
         self._processors_near: dict[tuple[str, int], list[str]] = defaultdict(list)
@@ -55,13 +66,18 @@ class Roster:
     def _add(self, service_id: str, kind: ServiceType) -> None:
         self._kinds[service_id] = kind
         self._standings[service_id] = Standing.EXPECTED
+        self._counts[kind, Standing.EXPECTED] += 1
+        self._of_kind[kind][service_id] = len(self._of_kind[kind])
         seat, incarnation = seat_of(service_id)
         self._latest[seat] = max(incarnation, self._latest.get(seat, 0))
         if kind is ServiceType.WORKER:
             self.workers.append(service_id)
+            self._workers_at[self._place(service_id)].append(service_id)
+            self._measure_reach(service_id)
         elif kind is ServiceType.RECORD_PROCESSOR:
             near = self._layout.is_near_only(f"records/{service_id}")
             (self._processors_near[self._place(service_id)] if near else self._processors_everywhere).append(service_id)
+            self._moved(service_id)
 
     def _place(self, service_id: str) -> tuple[str, int]:
         """A machine and an incarnation: what is on one machine is lost and replaced together."""
@@ -88,7 +104,23 @@ class Roster:
         return self._standings.get(service_id)
 
     def move(self, service_id: str, standing: Standing) -> None:
+        kind, before = self._kinds[service_id], self._standings[service_id]
         self._standings[service_id] = standing
+        self._counts[kind, before] -= 1
+        self._counts[kind, standing] += 1
+        if standing is Standing.REGISTERED:
+            self._newcomers[kind].add(service_id)
+        else:
+            self._newcomers[kind].discard(service_id)
+        self._moved(service_id)
+
+    def _moved(self, service_id: str) -> None:
+        kind, place = self._kinds[service_id], self._place(service_id)
+        if kind is ServiceType.WORKER:
+            self._measure_reach(service_id)
+        elif service_id in self._processors_near.get(place, ()):
+            for worker in self._workers_at[place]:
+                self._measure_reach(worker)
 
     def index(self, worker: str) -> int:
         return self.workers.index(worker)
@@ -105,23 +137,40 @@ class Roster:
         return [
             service_id
             for kind in kinds or tuple(ServiceType)
-            for service_id, its in self._kinds.items()
-            if its is kind and self._standings[service_id] >= at_least
+            if self.count(kind, at_least)
+            for service_id in self._of_kind[kind]
+            if self._standings[service_id] >= at_least
         ]
 
-    def usable_workers(self, at_least: Standing) -> list[str]:
-        """Workers that have come so far, and so has every record processor they can reach, of which there is one."""
-        workers, so_far = self.ids(ServiceType.WORKER, at_least=at_least), self._standings
-        shared = self._processors_everywhere
-        if any(Standing.LOST < so_far[processor] < at_least for processor in shared):
-            return []
-        some_shared = any(so_far[processor] >= at_least for processor in shared)
-        return [worker for worker in workers if self._has_processors(worker, at_least, some_shared)]
+    def count(self, kind: ServiceType, at_least: Standing) -> int:
+        """How many services of this kind have come so far."""
+        return sum(self._counts[kind, standing] for standing in Standing if standing >= at_least)
 
-    def _has_processors(self, worker: str, at_least: Standing, some_shared: bool) -> bool:
+    def newcomers(self, kind: ServiceType) -> list[str]:
+        """Services of this kind that have registered and were told nothing yet, in the order of `ids`."""
+        return sorted(self._newcomers[kind], key=self._of_kind[kind].__getitem__)
+
+    def usable_count(self, at_least: Standing) -> int:
+        """Workers that have come so far, and so has every record processor they can reach, of which there is one."""
+        shared = [self._standings[processor] for processor in self._processors_everywhere]
+        if any(Standing.LOST < standing < at_least for standing in shared):
+            return 0
+        some_shared = any(standing >= at_least for standing in shared)
+        return sum(
+            count
+            for (reach, has_near), count in self._reach_counts.items()
+            if reach >= at_least and (has_near or some_shared)
+        )
+
+    def _measure_reach(self, worker: str) -> None:
+        """How far a worker has come together with the record processors of its own machine, and if there are any."""
         near = [self._standings[processor] for processor in self._processors_near.get(self._place(worker), ())]
         alive = [standing for standing in near if standing is not Standing.LOST]
-        return all(standing >= at_least for standing in alive) and (some_shared or bool(alive))
+        reach = min(self._standings[worker], *alive) if alive else self._standings[worker]
+        if worker in self._reaches:
+            self._reach_counts[self._reaches[worker]] -= 1
+        self._reaches[worker] = reach, bool(alive)
+        self._reach_counts[self._reaches[worker]] += 1
 
     def missing(self, at_least: Standing) -> str:
         """The services that have not come so far, in words; empty if all have. Of a lost one its next life is meant."""

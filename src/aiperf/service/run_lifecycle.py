@@ -292,11 +292,13 @@ class RunLifecycle:
         self._awaited = set(processors)
         if not processors:
             return self._export_when_processed()
-        counts = {self._roster.index(worker): counts for worker, counts in self._slice_counts.items()}
-        return [
-            Tell(processor, FinishRecords({index: cut.get(processor, 0) for index, cut in counts.items()}))
-            for processor in processors
-        ]
+        indices = {worker: index for index, worker in enumerate(self._roster.workers)}
+        counts: dict[str, dict[int, int]] = {processor: {} for processor in processors}
+        for worker, cut in self._slice_counts.items():
+            for processor, count in cut.items():
+                if processor in counts:
+                    counts[processor][indices[worker]] = count
+        return [Tell(processor, FinishRecords(its)) for processor, its in counts.items()]
 
     def _book_records(self, finished: RecordsFinished) -> None:
         self._batch_counts[finished.service_id] = finished.batch_count

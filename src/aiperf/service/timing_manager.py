@@ -65,6 +65,7 @@ class TimingManager:
         clock: Clock,
         records_manager: str,
         workers_planned: int,
+        return_interval_s: float,
     ) -> None:
         self._seat = seat
         self._credits = credits
@@ -72,6 +73,7 @@ class TimingManager:
         self._clock = clock
         self._records_manager = records_manager
         self._workers_planned = workers_planned
+        self._return_interval_s = return_interval_s
         self._slots_max: dict[str, int] = {}
         self._scheduler: Scheduler | None = None
         self._start = StartPhase(0, 0, -1, -1)
@@ -165,7 +167,11 @@ class TimingManager:
         self._start = start
         self._returned.clear()
         self._lost_workers = {}
-        self._scheduler = Scheduler(self._phases[start.phase], workers_planned=self._workers_planned)
+        self._scheduler = Scheduler(
+            self._phases[start.phase],
+            workers_planned=self._workers_planned,
+            return_interval_s=self._return_interval_s,
+        )
         shares = [WorkerShare(worker, slots_max) for worker, slots_max in self._slots_max.items()]
         self._perform(self._scheduler.start(shares, start.start_ns, self._clock.now_ns()))
 

@@ -28,6 +28,7 @@ from aiperf.plan.plan import Plan
 from aiperf.record.assembly import RecordAssembler
 from aiperf.record.token_counts import TokenPolicy
 from aiperf.schedule.phases import phases
+from aiperf.service.cadence import cadence_of
 from aiperf.service.dataset_manager import DatasetManager
 from aiperf.service.layout import Host, Layout, ServiceSeat, ServiceType
 from aiperf.service.membership import keep_in_touch, register, run_until_told_to_leave, say_farewell
@@ -100,7 +101,8 @@ async def run_service(service: ServiceSeat, around: Surroundings) -> None:
     try:
         made = _MAKERS[service.service_type](service, seat, around)
         register(seat)
-        beating = asyncio.create_task(keep_in_touch(seat, around.clock, made.health))
+        interval_s = cadence_of(around.layout).heartbeat_interval_s
+        beating = asyncio.create_task(keep_in_touch(seat, around.clock, made.health, interval_s))
         await run_until_told_to_leave(
             made.running, lambda: made.leave(lambda: say_farewell(seat)), around.told_to_leave
         )
@@ -174,6 +176,7 @@ def _timing_manager(_: ServiceSeat, seat: Seat, around: Surroundings) -> Made:
         clock=around.clock,
         records_manager=ServiceType.RECORDS_MANAGER,
         workers_planned=len(around.layout.services(ServiceType.WORKER)),
+        return_interval_s=cadence_of(around.layout).return_interval_s,
     )
     return Made(manager.run())
 
@@ -214,6 +217,7 @@ def _record_processor(service: ServiceSeat, seat: Seat, around: Surroundings) ->
         columns=around.connect("columns", Pattern.FUNNEL, service.service_id),
         make_pipeline=make_pipeline,
         supply=around.supply,
+        batch_interval_s=cadence_of(layout).column_interval_s,
     )
     return Made(processor.run(), leave=processor.leave)
 
@@ -272,6 +276,7 @@ def _worker(service: ServiceSeat, seat: Seat, around: Surroundings) -> Made:
             around.wire, lambda channel: layout.address(channel, around.host.host_id), service.service_id
         ),
         slots_max=around.connections_max,
+        return_interval_s=cadence_of(layout).return_interval_s,
         clock=around.clock,
         make_client=around.make_client or make_client,
         make_timer=around.make_timer or make_timer,

@@ -60,9 +60,6 @@ FLUSH_INTERVAL_S = 0.05
 LOOP_TIMER_GRAIN_S = 0.001
 """The event loop's timers are exact to a millisecond, either way."""
 
-RETURN_INTERVAL_S = 0.1
-"""How often credits are returned at the least."""
-
 LEAVE_LIMIT_S = 0.75
 """Told to leave before its time: so long requests in flight may take to end, and slices to be handed over."""
 
@@ -104,8 +101,8 @@ class _Phase:
 class Worker:
     """One worker. `run()` returns when it is told to exit.
 
-    `make_client` gets the sink; `make_timer` the callback. `wait_for_model` gets the body of a request; the worker that
-    is told to wait is not ready before it returns.
+    Credits are returned every `return_interval_s` at the least. `make_client` gets the sink; `make_timer` the callback.
+    `wait_for_model` gets the body of a request; the worker that is told to wait is not ready before it returns.
     """
 
     def __init__(
@@ -119,6 +116,7 @@ class Worker:
         credits: Port,
         connect_records: Callable[[str], Port],
         slots_max: int,
+        return_interval_s: float,
         clock: Clock,
         make_client: Callable[[Sink], Client],
         make_timer: Callable[[Callable[[], None]], Timer],
@@ -135,6 +133,7 @@ class Worker:
         self._credits = credits
         self._clock = clock
         self._slots_max = slots_max
+        self._return_interval_s = return_interval_s
         self._dispatcher = Dispatcher(slots_max)
         self._cpu_at_start = read_cpu_pressure()
         self._loop_lag_max_ns = 0
@@ -332,7 +331,7 @@ class Worker:
         self._return_sequence += 1
         self._credits.send([encode(message)])
         if not phase.drained:
-            self._returning = self._loop.call_later(RETURN_INTERVAL_S, self._return_credits)
+            self._returning = self._loop.call_later(self._return_interval_s, self._return_credits)
 
     # The timing path
 
@@ -359,7 +358,8 @@ class Worker:
             self._timer.arm(wake_ns)
         if self._phase is None:
             return
-        if dispatcher.queued <= self._low_water or (self._phase.closed_loop and dispatcher.starved):
+        is_starved = self._phase.closed_loop and dispatcher.starved
+        if dispatcher.queued <= self._low_water or is_starved or dispatcher.drained:
             self._low_water = -1
             self._return_credits()
 

@@ -10,10 +10,6 @@ from typing import Any
 
 import msgspec
 
-from aiperf.units import NS_PER_S
-
-HEARTBEAT_INTERVAL_NS = NS_PER_S
-
 
 class Message(msgspec.Struct, tag=True, array_like=True):
     """What travels on the control bus or a credit socket."""
@@ -58,7 +54,7 @@ class AbortRun(Message):
 
 
 class Heartbeat(Message):
-    """To the worker manager, every HEARTBEAT_INTERVAL_NS; its own goes to the controller."""
+    """To the worker manager, every few seconds (`aiperf.service.cadence`); its own goes to the controller."""
 
     service_id: str
     sent_ns: int

@@ -205,3 +205,13 @@ def test_a_phase_does_not_mix_credits_with_and_without_due_instants():
     dispatcher.add(int64(0), int64(5))
     with pytest.raises(ValueError, match="in one phase"):
         dispatcher.add(int64(1))
+
+
+def test_a_worker_is_drained_when_nothing_is_left_and_nothing_will_come():
+    dispatcher = ready(slots=1)
+    dispatcher.add(int64(0))
+    assert take_all(dispatcher, 0) == [0]
+    dispatcher.end_credits()
+    assert not dispatcher.drained
+    dispatcher.finished(COMPLETED)
+    assert dispatcher.drained

@@ -435,3 +435,13 @@ def test_progress_counts_what_was_due_so_far_as_offered(phase_plan):
     assert scheduler.ledger.offered == 0
     scheduler.tick(START_NS + 500 * MS)
     assert scheduler.ledger.offered == 5
+
+
+@pytest.mark.parametrize(("return_interval_s", "issued"), [(0.1, 20 + 20), (1.0, 20 + 80)])
+def test_a_closed_loop_hand_lasts_for_two_intervals_of_returns(phase_plan, return_interval_s, issued):
+    scheduler = Scheduler(phase_plan(concurrency=20, duration_ns=60 * S), return_interval_s=return_interval_s)
+    scheduler.start([WorkerShare("a", 1000)], 0, 0)
+    scheduler.returned("a", CreditReturn(in_flight=20), 0)
+    (order,) = scheduler.returned("a", CreditReturn(completed=40, idle_slots=20), S)
+    assert isinstance(order, IssueCredits)
+    assert len(order.indices) == issued

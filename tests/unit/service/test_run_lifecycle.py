@@ -169,7 +169,7 @@ def test_record_processors_wait_for_exactly_the_slices_that_were_cut_for_them():
     orders = told(run(RecordsFlushed("worker-1", {"record-processor-0": 1, "record-processor-1": 2})), FinishRecords)
     assert orders == {
         "record-processor-0": FinishRecords({0: 3, 1: 1}),
-        "record-processor-1": FinishRecords({0: 0, 1: 2}),
+        "record-processor-1": FinishRecords({1: 2}),
     }
 
 
