@@ -19,6 +19,7 @@ from aiperf.plan.kubernetes_checks import (
     claim_holds_a_file,
     cluster_choices_go_together,
     cluster_flags_have_a_cluster,
+    endpoint_is_not_the_pod_itself,
     is_on_this_machine,
     sizes_are_of_pods_there_are,
 )
@@ -313,6 +314,7 @@ CHECKS: tuple[Check, ...] = (
         cluster_choices_go_together,
         frozenset({"kubernetes", "node_ip", "api_access", "detach", "dry_run", "min_workers", "workers_max"}),
     ),
+    Check(endpoint_is_not_the_pod_itself, frozenset({"kubernetes", "urls"})),
     Check(sizes_are_of_pods_there_are, frozenset({"kubernetes", "topology", *PER_SERVICE_SIZES})),
     Check(claim_holds_a_file, frozenset({"kubernetes", "input_file", "dataset_pvc"})),
     Check(kubeconfig_can_be_read, frozenset({"kubernetes", "kubeconfig"})),

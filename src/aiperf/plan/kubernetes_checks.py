@@ -5,6 +5,7 @@ tell (preflight).
 """
 
 from collections.abc import Iterator
+from urllib.parse import urlsplit
 
 from aiperf.errors import Problem
 from aiperf.plan.origins import DEFAULT, Origins, is_given
@@ -46,6 +47,16 @@ def cluster_choices_go_together(plan: Plan, origins: Origins) -> Iterator[Proble
     if cluster.min_workers is not None and most is not None and cluster.min_workers > most:
         what = f"asks for more workers than {origins.get('workers_max', DEFAULT)} allows ({most})"
         yield Problem(what, origins.get("min_workers", DEFAULT), f"Give at most {most}.")
+
+
+def endpoint_is_not_the_pod_itself(plan: Plan, origins: Origins) -> Iterator[Problem]:
+    if not plan.kubernetes.kubernetes:
+        return
+    for url in plan.endpoint.urls:
+        host = urlsplit(url).hostname or ""
+        if host == "localhost" or host == "::1" or host.startswith("127."):
+            hint = "Name the endpoint's Service: --url SERVICE.NAMESPACE:PORT."
+            yield Problem(f"{url} is the pod itself, seen from a pod", origins.get("urls", DEFAULT), hint)
 
 
 def sizes_are_of_pods_there_are(plan: Plan, origins: Origins) -> Iterator[Problem]:

@@ -62,7 +62,8 @@ def print_summary(summary_path: Path, file: TextIO) -> None:
 
 def write_console(path: Path, summary: Summary) -> None:
     """Writes the table as a file, without colour. Raises: InfrastructureError if it cannot be written."""
-    write_atomic(path, console_text(summary, FILE_WIDTH, path.parent))
+    # Without the folder: the file lies in it, wherever it is brought.
+    write_atomic(path, console_text(summary, FILE_WIDTH))
 
 
 def console_text(summary: Summary, width: int, artifact_dir: Path | None = None) -> str:

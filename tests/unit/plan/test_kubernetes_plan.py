@@ -13,7 +13,7 @@ from aiperf.plan.plan import Plan
 
 
 def plan(*words: str, **environ: str) -> Plan:
-    return plan_from_argv(["-m", "m", *words], environ)[0]
+    return plan_from_argv(["-m", "m", "-u", "http://llm:8000", *words], environ)[0]
 
 
 def problems(*words: str, **environ: str) -> tuple[Problem, ...]:
@@ -129,3 +129,10 @@ def test_connections_per_worker_is_known_by_its_old_name() -> None:
     assert plan(AIPERF_HTTP_CONNECTION_LIMIT="500").services.connections_per_worker == 500
     both = plan(AIPERF_HTTP_CONNECTION_LIMIT="500", AIPERF_CONNECTIONS_PER_WORKER="700")
     assert both.services.connections_per_worker == 700
+
+
+@pytest.mark.parametrize("url", ["localhost:8000", "http://127.0.0.2:8000", "http://[::1]:8000"])
+def test_an_endpoint_on_loopback_would_be_the_pod_itself(url: str) -> None:
+    (problem,) = problems("--kubernetes", "-u", url)
+    assert problem.origin == "-u"
+    assert "the pod itself" in problem.what

@@ -122,7 +122,7 @@ def test_the_file_has_no_colour_and_no_trailing_blanks(tmp_path, make_summary):
     path = tmp_path / "profile_export_console.txt"
     write_console(path, make_summary())
     text = path.read_text()
-    assert text == console_text(make_summary(), FILE_WIDTH, tmp_path)
+    assert text == console_text(make_summary(), FILE_WIDTH)
     assert all(line == line.rstrip() for line in text.splitlines())
 
 

@@ -22,6 +22,8 @@ from aiperf.wire.messages import AnyMessage, RunFinished
 OPENING_LIMIT_S = 900.0
 """How long pods may take to be scheduled and pull their image. Who watches them gives up earlier, with the reason."""
 PAUSE_S = 0.25
+LOG_LIMIT_S = 5.0
+"""How long a run without results is asked for its log."""
 FIRST_ANSWER_S = 60.0
 """From the start of the controller's container to its first answer."""
 
@@ -93,21 +95,24 @@ class ApiLine:
 
     async def bring_home(self, finished: RunFinished) -> RunFinished:
         assert self._client is not None
-        try:
-            paths = await self._client.fetch_artifacts(self._artifact_dir)
-            if not self._keeps:
-                await self._client.confirm_fetched()
-        except AIPerfError:
-            if finished.summary_path:
-                raise
-            return finished  # There was nothing but the log to fetch; why the run failed is known.
         if not finished.summary_path:
+            with contextlib.suppress(AIPerfError, TimeoutError):
+                # There is nothing but the log to fetch; why the run failed is known, and its controller may be gone.
+                async with asyncio.timeout(LOG_LIMIT_S):
+                    await self._fetch(self._client)
             return finished
+        paths = await self._fetch(self._client)
         name = Path(finished.summary_path).name
         summary = next((path for path in paths if path.name == name), None)
         return msgspec.structs.replace(
             finished, artifact_dir=str(self._artifact_dir), summary_path=str(summary) if summary else ""
         )
+
+    async def _fetch(self, client: ApiClient) -> list[Path]:
+        paths = await client.fetch_artifacts(self._artifact_dir)
+        if not self._keeps:
+            await client.confirm_fetched()
+        return paths
 
     async def close(self) -> None:
         """Lets go of the way."""

@@ -15,7 +15,7 @@ def input_file(tmp_path: Path) -> str:
 
 
 def planned(*words: str) -> Plan:
-    return plan_from_argv(["-m", "m", "--kubernetes", *words], {})[0]
+    return plan_from_argv(["-m", "m", "-u", "http://llm:8000", "--kubernetes", *words], {})[0]
 
 
 def test_paths_are_those_of_a_pod(tmp_path: Path) -> None:

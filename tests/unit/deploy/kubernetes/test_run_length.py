@@ -16,7 +16,7 @@ from aiperf.schedule.phases import PhasePlan, phases
 
 
 def planned(flags: str) -> tuple[Plan, tuple[PhasePlan, ...]]:
-    plan, _ = plan_from_argv(["-m", "m", "--kubernetes", *flags.split()], {})
+    plan, _ = plan_from_argv(["-m", "m", "-u", "http://llm:8000", "--kubernetes", *flags.split()], {})
     return plan, phases(plan, 1)
 
 

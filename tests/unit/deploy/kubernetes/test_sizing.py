@@ -18,7 +18,7 @@ from aiperf.schedule.phases import phases
 
 
 def sized(flags: str, **known: bool) -> Sizing:
-    plan, _ = plan_from_argv(["-m", "m", "--kubernetes", *flags.split()], {})
+    plan, _ = plan_from_argv(["-m", "m", "-u", "http://llm:8000", "--kubernetes", *flags.split()], {})
     return size_run(plan, phases(plan, 1), **known)
 
 
