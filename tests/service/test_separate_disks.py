@@ -255,6 +255,7 @@ async def test_a_full_disk_ends_the_load_with_a_reason_and_a_summary(benchmark_r
     summary = run.summary
     assert not summary["is_complete"]
     assert summary["records"]["records"] + summary["records"]["cut"] == len(run.server.sent) < 1_000
+    assert summary["records"]["lines_lost"] == len(run.server.sent)
     assert any("there is no profile_export.jsonl" in warning for warning in summary["warnings"])
     assert "profile_export.jsonl" not in summary["artifacts"]
     assert not [*run.folder.glob("*.jsonl")]

@@ -28,8 +28,8 @@ CHANNELS = {
             ServiceType.SYSTEM_CONTROLLER,
             Pattern.DIALOGUE,
             ("every other service", "the operator"),
-            "registrations, orders, progress, heartbeats, measurements of clocks; the controller passes on what is "
-            "for others",
+            "registrations, orders, progress, heartbeats, measurements of clocks, log lines of hosts without a shared "
+            "disk; the controller passes on what is for others",
         ),
         Channel(
             "credits",

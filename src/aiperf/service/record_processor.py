@@ -27,8 +27,9 @@ from aiperf.wire.ports import Frames, Port
 
 log = logging.getLogger(__name__)
 
-BLOCK_INTERVAL_S = 2.0
-"""How often lines leave in a block that is not full: a killed record processor takes so much with it."""
+BATCHES_PER_BLOCK = 10
+"""Lines leave at least every so many batch intervals, in a block that may not be full: a killed record processor takes
+so much with it. The records manager thus gets few messages more than it has batches."""
 
 COLUMNS_RETRY_S = 0.01
 
@@ -179,7 +180,7 @@ class RecordProcessor:
     async def _send_blocks(self) -> None:
         await self._configured.wait()
         while True:
-            await asyncio.sleep(BLOCK_INTERVAL_S)
+            await asyncio.sleep(BATCHES_PER_BLOCK * self._batch_interval_s)
             async with self._sending:
                 await self._hand_over_blocks(self._shards.flush())
 

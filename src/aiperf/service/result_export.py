@@ -60,12 +60,14 @@ def export_results(order: ExportResults, received: Received, layout: Layout, pla
     for name, kind in _line_files(plan).items():
         if received.lines.failure:
             warnings.append(f"there is no {name}: {received.lines.failure}")
+            lines_lost_count = partial.record_count
             continue
         try:
             missing = _merge_lines(folder / name, received.lines, kind, order.record_processors)
         except InfrastructureError as error:
             failure = error
             warnings.append(f"there is no {name}: {error}")
+            lines_lost_count = partial.record_count
             continue
         written.append(name)
         if missing:
