@@ -1,7 +1,7 @@
 """The controller's cost at scale: real control services, simulated workers, the real wire over TCP.
 
     python benchmarks/controller_cost.py [--workers 200] [--rate 10000] [--slots 100000] [--mode closed|open|both]
-                                         [--curve] [--double] [--fit]
+                                         [--curve] [--double] [--slow K …] [--fit]
 
 One process hosts the system controller, worker manager, dataset manager, timing manager and records manager of a layout
 with a record processor beside each worker, by `run_host` as a controller pod does. Other processes hold the workers and
@@ -10,6 +10,9 @@ window. `closed`: the slots are kept full by an endpoint whose latency makes the
 
     --curve     with the encryption that the wire has between pods
     --double    each point again with twice the rate
+    --slow K …  everything that requests cause comes K times slower and is as large as at full speed; what time causes
+                (heartbeats, looks at clocks, ticks, ZeroMQ's pings) comes as at full speed. CPU = a + b / K then, and
+                full speed costs a + b: for a machine that has no room for the fleet beside the controller
     --fit       several points, and cost = a + b * workers + c * messages + d * requests over them
 
 CPU is that of the whole process; `loop` of its main thread (Python), `wire` of ZeroMQ's I/O thread. A point counts only
@@ -18,6 +21,7 @@ if the fleet kept its rhythm and the rate was reached: `late` is how far the fle
 
 import argparse
 import contextlib
+import dataclasses
 import os
 import signal
 import socket
@@ -70,6 +74,8 @@ class Point:
     rate_rps: int
     slots: int
     curve: bool
+    slow: int
+    """Requests, returns and columns come so many times slower, each as large as at full speed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +103,7 @@ def plan_of(point: Point) -> Plan:
     load = (
         LoadPlan(concurrency=point.slots, duration_s=3_600)
         if point.mode == "closed"
-        else LoadPlan(request_rate=point.rate_rps, duration_s=3_600)
+        else LoadPlan(request_rate=point.rate_rps / point.slow, duration_s=3_600)
     )
     return Plan(
         endpoint=EndpointPlan(models=("m",), streaming=True),
@@ -207,15 +213,20 @@ def measure(point: Point, ramp_s: float, window_s: float, on_steady: str = "") -
         (folder / "data").mkdir()
         layout, plan = layout_of(point, folder), plan_of(point)
         keys = make_wire_keys() if point.curve else None
-        latency_s = point.slots / point.rate_rps if point.mode == "closed" else OPEN_LATENCY_S
+        latency_s = point.slow * point.slots / point.rate_rps if point.mode == "closed" else OPEN_LATENCY_S
         load = Load(int(latency_s * NS_PER_S), point.mode == "closed")
         control = start_control(layout, plan, keys)
         stack.callback(end, control)
+        cadence = cadence_of(layout)
+        cadence = cadence._replace(
+            return_interval_s=cadence.return_interval_s * point.slow,
+            column_interval_s=cadence.column_interval_s * point.slow,
+        )
         fleets = []
         for first in range(0, point.workers, WORKERS_PER_FLEET):
             members = range(first, min(first + WORKERS_PER_FLEET, point.workers))
             counters = Counters()
-            stack.callback(end, start_fleet(layout, members, cadence_of(layout), load, counters, keys))
+            stack.callback(end, start_fleet(layout, members, cadence, load, counters, keys))
             fleets.append(counters)
         operator = OperatorSeat(layout, keys)
         stack.callback(operator.close)
@@ -281,10 +292,11 @@ HEAD = (
 
 
 def row(point: Point, got: Figures) -> str:
-    is_whole = min(got.requests_rps, got.shown_rps) > 0.9 * point.rate_rps
+    is_whole = min(got.requests_rps, got.shown_rps) > 0.9 * point.rate_rps / point.slow
     doubt = "" if got.late_ms < LATE_MS_MAX and is_whole else "  NOT SUSTAINED"
     return (
-        f"{point.mode:6} {point.workers:8,} {point.slots:9,} {point.rate_rps:9,} {got.requests_rps:9,.0f} "
+        f"{point.mode:6} {point.workers:8,} {point.slots:9,} {point.rate_rps // point.slow:9,} "
+        f"{got.requests_rps:9,.0f} "
         f"{got.shown_rps:9,.0f} | {got.cpu:5.2f} {got.loop_cpu:5.2f} {got.wire_cpu:5.2f} | {got.messages_rps:17,.0f} "
         f"{got.returns_rps:8,.0f} {got.batches_rps:8,.0f} {got.columns_rps:8,.0f} {got.beats_rps:6,.0f} "
         f"{got.probes_rps:6,.0f} | {got.rss_mb:6,.0f} {got.late_ms:8,}{doubt}"
@@ -309,6 +321,13 @@ def fit(points: list[tuple[Point, Figures]]) -> str:
     )
 
 
+def full_speed(points: list[tuple[Point, Figures]]) -> float:
+    """What one load costs at full speed, from slower ones."""
+    table = np.array([[1.0, 1.0 / point.slow] for point, _ in points])
+    (fixed, moving), *_ = np.linalg.lstsq(table, np.array([figures.cpu for _, figures in points]), rcond=None)
+    return float(fixed + moving)
+
+
 def points_of(options: argparse.Namespace) -> list[Point]:
     modes = ["closed", "open"] if options.mode == "both" else [options.mode]
     sizes = [(1.0, 1)]
@@ -323,9 +342,11 @@ def points_of(options: argparse.Namespace) -> list[Point]:
             rate_rps=int(options.rate * share) * factor,
             slots=int(options.slots * share),
             curve=options.curve,
+            slow=slow,
         )
         for mode in modes
         for share, factor in sizes
+        for slow in options.slow
     ]
 
 
@@ -337,6 +358,7 @@ def main() -> None:
     parser.add_argument("--mode", choices=["closed", "open", "both"], default="both")
     parser.add_argument("--double", action="store_true")
     parser.add_argument("--curve", action="store_true")
+    parser.add_argument("--slow", type=int, nargs="+", default=[1])
     parser.add_argument("--fit", action="store_true")
     parser.add_argument("--ramp", type=float, default=5.0)
     parser.add_argument("--window", type=float, default=15.0)
@@ -349,8 +371,13 @@ def main() -> None:
         figures = measure(point, options.ramp, options.window, options.on_steady)
         measured.append((point, figures))
         print(row(point, figures), flush=True)
+        slower = [(p, f) for p, f in measured if dataclasses.replace(p, slow=1) == dataclasses.replace(point, slow=1)]
+        if len(slower) > 1:
+            print(f"  at full speed {full_speed(slower):.2f} CPU", flush=True)
         before = [
-            f for p, f in measured if (p.mode, p.workers, 2 * p.rate_rps) == (point.mode, point.workers, point.rate_rps)
+            f
+            for p, f in measured
+            if (p.mode, p.workers, 2 * p.rate_rps, p.slow) == (point.mode, point.workers, point.rate_rps, point.slow)
         ]
         if before:
             print(f"  twice the requests cost {figures.cpu / before[0].cpu:.2f} times", flush=True)

@@ -25,6 +25,7 @@ SCRIPTS: dict[str, list[str]] = {
     "request_lines": [],
     "partial_cost": [],
     "schedule_cost": [],
+    "controller_cost": [],
     "mock_server_cost": [],
     "api_transfer": ["--mb", "300"],
 }

@@ -56,6 +56,7 @@ LOOKS_PER_RETURN = 4
 """How often a simulated worker looks at its clock and its credits; a real one does at once."""
 FIRST_GROUPS = 50
 TURN_S = 0.005
+READY_LOOK_NS = 500_000_000
 SOCKETS_MAX = 30_000
 
 COUNTERS = (
@@ -215,15 +216,17 @@ class Fleet:
         columns = Cycle(len(self._processors), cadence.column_interval_s, now_ns)
         probes = Cycle(CLOCK_PROBES * len(self._members), cadence.clock_watch_interval_s, now_ns)
         cycles = (beats, looks, columns, probes)
+        next_look_ns = now_ns
         while True:
             now_ns = self._clock.now_ns()
             for number in beats.due(now_ns):
                 self._beat(self._members[number], now_ns)
+            if len(ready) < len(self._members) and now_ns >= next_look_ns:
+                self._get_ready(ready)
+                next_look_ns = self._clock.now_ns() + READY_LOOK_NS
             for number in probes.due(now_ns):
                 self._probe_clock(self._members[number // CLOCK_PROBES], now_ns)
-            if len(ready) < len(self._members):
-                self._get_ready(ready)
-            for number in looks.due(now_ns):
+            for number in looks.due(now_ns) if len(ready) == len(self._members) else ():
                 self._look(self._workers[number], self._clock.now_ns())
             for number in columns.due(now_ns):
                 self._send_columns(self._processors[number], self._workers[number], self._first + number)

@@ -42,10 +42,12 @@ RECONNECT_MAX_TCP_MS = 1_000
 HANDSHAKE_LIMIT_MS = 10_000
 """For a peer that connects and says nothing, or not enough."""
 
-PULSE_MS = 2_000
+PULSE_MS = 4_000
 PULSE_LIMIT_MS = 10_000
-"""Of dialogues over TCP: how often a peer is asked whether it is there, and after which silence the connection is given
-up and made anew. Sooner than the worker manager gives up a service (15 s): a broken connection is mended before.
+"""Of dialogues over TCP: how often a connector asks whether the binder is there, and after which silence the connection
+is given up and made anew. Sooner than the worker manager gives up a service (15 s): a broken connection is mended
+before. Binders do not ask back, they time the questions: both sides asking every 2 s cost a controller with 2,000 pods
+(10,000 dialogues) half a CPU in ZeroMQ's thread alone.
 Funnels have none: a receiver that is behind reads nothing, this question neither, and is not gone at all."""
 
 KEEPALIVE_IDLE_S = 15
@@ -224,6 +226,7 @@ def _prepare_for_tcp(socket: "zmq.Socket[bytes]", kind: int) -> None:
     socket.setsockopt(zmq.TCP_KEEPALIVE_IDLE, KEEPALIVE_IDLE_S)
     socket.setsockopt(zmq.TCP_KEEPALIVE_INTVL, KEEPALIVE_INTERVAL_S)
     socket.setsockopt(zmq.TCP_KEEPALIVE_CNT, KEEPALIVE_COUNT)
-    if kind in (zmq.ROUTER, zmq.DEALER):
+    if kind == zmq.DEALER:
         socket.setsockopt(zmq.HEARTBEAT_IVL, PULSE_MS)
         socket.setsockopt(zmq.HEARTBEAT_TIMEOUT, PULSE_LIMIT_MS)
+        socket.setsockopt(zmq.HEARTBEAT_TTL, PULSE_LIMIT_MS)
