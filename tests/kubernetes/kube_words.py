@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -23,13 +24,14 @@ class Words:
         self._flags = ["--image", cluster.image, "-m", "demo", "-u", url, "--streaming", "--concurrency", "4"]
         self._flags += ["--osl", "10", "--isl", "50", "--random-seed", "7"]
         self._environment = {**os.environ, "KUBECONFIG": cluster.kubeconfig}
+        self._started: list[subprocess.Popen[str]] = []
 
     def benchmark(self, *words: str) -> list[str]:
         """The flags of a benchmark, with these."""
         return [*self._flags, *words]
 
     def start(self, *words: str) -> subprocess.Popen[str]:
-        return subprocess.Popen(
+        process = subprocess.Popen(
             [sys.executable, "-m", "aiperf", *words],
             cwd=self.folder,
             env=self._environment,
@@ -37,14 +39,36 @@ class Words:
             stderr=subprocess.PIPE,
             text=True,
         )
+        self._started.append(process)
+        return process
+
+    def close(self) -> None:
+        """Ends what is left of what was started."""
+        for process in self._started:
+            if process.poll() is None:
+                process.kill()
+                process.wait()
+            for stream in (process.stdout, process.stderr):
+                if stream is not None:
+                    stream.close()
+
+    def wait_for(self, namespace: str, state: str, starter: subprocess.Popen[str] | None = None) -> str:
+        """The id of the namespace's only run, once it is in this state."""
+        deadline_s = time.monotonic() + LIMIT_S
+        while True:
+            runs = self.runs(namespace)
+            found = [run_id for run_id, told in runs.items() if told["state"] == state]
+            if found:
+                return found[0]
+            if starter is not None and starter.poll() is not None:
+                raise AssertionError(f"the command ended: {starter.communicate()}")
+            assert time.monotonic() < deadline_s, f"still not {state}: {runs}"
+            time.sleep(0.5)
 
     def run(self, *words: str, code: int = 0) -> subprocess.CompletedProcess[str]:
         """The command at its end, which must have been with this code."""
         process = self.start(*words)
-        try:
-            out, err = process.communicate(timeout=LIMIT_S)
-        finally:
-            process.kill()
+        out, err = process.communicate(timeout=LIMIT_S)
         assert process.returncode == code, f"aiperf {' '.join(words)}: {process.returncode}\n{out}{err}"
         return subprocess.CompletedProcess(words, process.returncode, out, err)
 

@@ -28,8 +28,10 @@ def place(cluster: Cluster) -> Iterator[str]:
 
 
 @pytest.fixture
-def words(cluster: Cluster, place: str, tmp_path: Path) -> Words:
-    return Words(cluster, tmp_path, f"http://server.{place}:{PORT}")
+def words(cluster: Cluster, place: str, tmp_path: Path) -> Iterator[Words]:
+    words = Words(cluster, tmp_path, f"http://server.{place}:{PORT}")
+    yield words
+    words.close()
 
 
 def printed(words: Words, *flags: str) -> tuple[str, str]:
@@ -58,10 +60,10 @@ def test_a_run_that_is_applied_runs_by_itself_and_is_attached_to(
     assert remains(cluster, place, run_id) == ""
 
 
-def test_applying_again_does_no_harm(cluster: Cluster, place: str, words: Words, eventually: Eventually) -> None:
+def test_applying_again_does_no_harm(cluster: Cluster, place: str, words: Words) -> None:
     text, run_id = printed(words, "--duration", "600", "--namespace", place, "--endpoint-secret", "llm")
     cluster.kubectl("apply", "--filename=-", stdin=text)
-    eventually(lambda: words.runs(place)[run_id]["state"] == "running", "it runs")
+    assert words.wait_for(place, "running") == run_id
     before = _pods(cluster, place, run_id)
     again = cluster.kubectl("apply", "--filename=-", stdin=text).stdout.splitlines()
     assert [line for line in again if not line.endswith(" unchanged")] == []
