@@ -23,7 +23,8 @@ class Words:
         self.folder = folder
         self._flags = ["--image", cluster.image, "-m", "demo", "-u", url, "--streaming", "--concurrency", "4"]
         self._flags += ["--osl", "10", "--isl", "50", "--random-seed", "7"]
-        self._environment = {**os.environ, "KUBECONFIG": cluster.kubeconfig}
+        kept = {name: text for name, text in os.environ.items() if not name.startswith("AIPERF_")}
+        self._environment = {**kept, "KUBECONFIG": cluster.kubeconfig}
         self._started: list[subprocess.Popen[str]] = []
 
     def benchmark(self, *words: str) -> list[str]:

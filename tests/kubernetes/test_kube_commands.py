@@ -2,7 +2,6 @@
 
 import json
 import signal
-import time
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -101,12 +100,9 @@ def test_a_cancelled_run_is_over_and_keeps_its_results(
 def test_a_run_that_cannot_start_is_removed_when_it_is_cancelled(cluster: Cluster, place: str, words: Words) -> None:
     flags = words.benchmark(*LONG, "--namespace", place, "--node-selector", "no=where", "--skip-preflight")
     starter = words.start("profile", "--kubernetes", *flags)
-    deadline_s = time.monotonic() + LIMIT_S
-    while not (found := words.runs(place)) and time.monotonic() < deadline_s:
-        time.sleep(0.5)
+    run_id = words.wait_for(place, "starting", starter)
     starter.kill()
     starter.communicate()
-    (run_id,) = found
     assert "had not begun; it was removed" in words.run("kube", "cancel", run_id).stdout
     assert remains(cluster, place, run_id) == ""
 
