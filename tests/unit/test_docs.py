@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 
 from aiperf.cli.flags import CONFIG_FLAGS, HELP_FLAGS, plan_from_argv
+from aiperf.cli.kube import attach, cancel, cleanup, listing, logs, results
+from aiperf.cli.kube.usage import read_usage
 from aiperf.endpoint.exchange import ErrorKind
 from aiperf.errors import ExitCode, PlanError
 from aiperf.metrics.catalog import BY_TAG
@@ -25,6 +27,8 @@ INLINE = re.compile(r"`([^`]+)`")
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 PROFILE_FLAGS = {*FLAGS, *CONFIG_FLAGS, *HELP_FLAGS}
 MOCK_FLAGS = {spelling for action in build_parser()._actions for spelling in action.option_strings}
+KUBE_USAGES = {module.USAGE.name: module.USAGE for module in (attach, cancel, cleanup, listing, logs, results)}
+KUBE_FLAGS = {spelling for usage in KUBE_USAGES.values() for option in usage.options for spelling in option.spellings}
 FOREIGN_FLAGS = {"--flag", "--kubernetes"}
 """Placeholders, and flags of other programs or of versions to come, that stand in running text."""
 
@@ -116,12 +120,22 @@ def test_every_mock_server_command_is_read(words: list[str]) -> None:
     build_parser().parse_args(words)
 
 
+@pytest.mark.parametrize("words", all_commands("kube"), ids=" ".join)
+def test_every_kube_command_is_read(words: list[str]) -> None:
+    name, *rest = words
+    if name in KUBE_USAGES:
+        read_usage(KUBE_USAGES[name], rest, {})
+    else:
+        assert name in ("preflight", "manifests")
+        plan_from_argv(["--kubernetes", *rest], {"AIPERF_MODELS": "NAME"} if "-m" not in rest else {})
+
+
 @pages()
 def test_every_flag_that_is_named_exists(text: str) -> None:
     spans = INLINE.findall(FENCED.sub("", text))
     named = {word.partition("=")[0] for span in spans if span.startswith("--") for word in span.split()}
     flags = {word.strip("`,.") for word in named if re.fullmatch(r"--[a-z][a-z-]*", word)}
-    assert flags - PROFILE_FLAGS - MOCK_FLAGS - FOREIGN_FLAGS == set()
+    assert flags - PROFILE_FLAGS - MOCK_FLAGS - KUBE_FLAGS - FOREIGN_FLAGS == set()
 
 
 @pages()
