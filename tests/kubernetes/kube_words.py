@@ -1,10 +1,13 @@
 """`aiperf` against the cluster of the tests, and a server in it to measure. For tests of `aiperf kube`."""
 
+import contextlib
 import json
 import os
 import subprocess
 import sys
 import time
+import uuid
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -119,3 +122,20 @@ def remains(cluster: Cluster, namespace: str, run_id: str) -> str:
     kinds = "pod,job,service,configmap,secret,networkpolicy,serviceaccount,role,rolebinding"
     words = ("--namespace", namespace, "--selector", f"aiperf/run-id={run_id}", "--output=name")
     return cluster.kubectl("get", kinds, *words).stdout
+
+
+@contextlib.contextmanager
+def place_with_server(cluster: Cluster) -> Iterator[str]:
+    """A `restricted` namespace for runs, with a server in it."""
+    name = f"test-kube-{uuid.uuid4().hex[:8]}"
+    labels = {"pod-security.kubernetes.io/enforce": "restricted"}
+    cluster.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels}})
+    try:
+        cluster.apply(*server_objects("server", name, cluster.image))
+        deadline_s = time.monotonic() + LIMIT_S
+        while cluster.get("pod", "server", "--namespace", name)["status"]["phase"] != "Running":
+            assert time.monotonic() < deadline_s, "the server does not start"
+            time.sleep(0.5)
+        yield name
+    finally:
+        cluster.kubectl("delete", "namespace", name, "--wait=false", check=False)

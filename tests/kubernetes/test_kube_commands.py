@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from tests.kubernetes.conftest import Cluster
-from tests.kubernetes.kube_words import KEY, LIMIT_S, PORT, Words, remains, server_objects
+from tests.kubernetes.kube_words import KEY, LIMIT_S, PORT, Words, place_with_server, remains
 
 LONG = ("--duration", "600", "--ttl-seconds", "120", "--api-key", KEY)
 SHORT = ("--request-count", "40", "--ttl-seconds", "300", "--api-key", KEY)
@@ -18,14 +18,8 @@ PRESENT = {"profile_export_aiperf.json", "profile_export.jsonl"}
 
 @pytest.fixture(scope="module")
 def place(cluster: Cluster) -> Iterator[str]:
-    """A namespace for runs, with a server."""
-    name = f"test-kube-{uuid.uuid4().hex[:8]}"
-    labels = {"pod-security.kubernetes.io/enforce": "restricted"}
-    cluster.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels}})
-    cluster.apply(*server_objects("server", name, cluster.image))
-    cluster.kubectl("-n", name, "wait", "--for=condition=Ready", "pod/server", "--timeout=80s")
-    yield name
-    cluster.kubectl("delete", "namespace", name, "--wait=false", check=False)
+    with place_with_server(cluster) as name:
+        yield name
 
 
 @pytest.fixture

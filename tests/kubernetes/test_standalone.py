@@ -2,14 +2,13 @@
 
 import json
 import re
-import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from tests.kubernetes.conftest import Cluster
-from tests.kubernetes.kube_words import KEY, PORT, Words, remains, server_objects
+from tests.kubernetes.kube_words import KEY, PORT, Words, place_with_server, remains
 
 Eventually = Callable[[Callable[[], Any], str], Any]
 
@@ -17,14 +16,10 @@ Eventually = Callable[[Callable[[], Any], str], Any]
 @pytest.fixture(scope="module")
 def place(cluster: Cluster) -> Iterator[str]:
     """A namespace with a server, and the Secret with its key."""
-    name = f"test-alone-{uuid.uuid4().hex[:8]}"
-    labels = {"pod-security.kubernetes.io/enforce": "restricted"}
-    secret = {"metadata": {"name": "llm", "namespace": name}, "stringData": {"api-key": f"{KEY}\n"}}
-    cluster.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels}})
-    cluster.apply({"apiVersion": "v1", "kind": "Secret", **secret}, *server_objects("server", name, cluster.image))
-    cluster.kubectl("-n", name, "wait", "--for=condition=Ready", "pod/server", "--timeout=80s")
-    yield name
-    cluster.kubectl("delete", "namespace", name, "--wait=false", check=False)
+    with place_with_server(cluster) as name:
+        secret = {"metadata": {"name": "llm", "namespace": name}, "stringData": {"api-key": f"{KEY}\n"}}
+        cluster.apply({"apiVersion": "v1", "kind": "Secret", **secret})
+        yield name
 
 
 @pytest.fixture
