@@ -1,9 +1,13 @@
 """`aiperf` against the cluster of the tests, and a server in it to measure. For tests of `aiperf kube`."""
 
+import contextlib
 import json
 import os
 import subprocess
 import sys
+import time
+import uuid
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,14 +26,16 @@ class Words:
         self.folder = folder
         self._flags = ["--image", cluster.image, "-m", "demo", "-u", url, "--streaming", "--concurrency", "4"]
         self._flags += ["--osl", "10", "--isl", "50", "--random-seed", "7"]
-        self._environment = {**os.environ, "KUBECONFIG": cluster.kubeconfig}
+        kept = {name: text for name, text in os.environ.items() if not name.startswith("AIPERF_")}
+        self._environment = {**kept, "KUBECONFIG": cluster.kubeconfig}
+        self._started: list[subprocess.Popen[str]] = []
 
     def benchmark(self, *words: str) -> list[str]:
         """The flags of a benchmark, with these."""
         return [*self._flags, *words]
 
     def start(self, *words: str) -> subprocess.Popen[str]:
-        return subprocess.Popen(
+        process = subprocess.Popen(
             [sys.executable, "-m", "aiperf", *words],
             cwd=self.folder,
             env=self._environment,
@@ -37,14 +43,36 @@ class Words:
             stderr=subprocess.PIPE,
             text=True,
         )
+        self._started.append(process)
+        return process
+
+    def close(self) -> None:
+        """Ends what is left of what was started."""
+        for process in self._started:
+            if process.poll() is None:
+                process.kill()
+                process.wait()
+            for stream in (process.stdout, process.stderr):
+                if stream is not None:
+                    stream.close()
+
+    def wait_for(self, namespace: str, state: str, starter: subprocess.Popen[str] | None = None) -> str:
+        """The id of the namespace's only run, once it is in this state."""
+        deadline_s = time.monotonic() + LIMIT_S
+        while True:
+            runs = self.runs(namespace)
+            found = [run_id for run_id, told in runs.items() if told["state"] == state]
+            if found:
+                return found[0]
+            if starter is not None and starter.poll() is not None:
+                raise AssertionError(f"the command ended: {starter.communicate()}")
+            assert time.monotonic() < deadline_s, f"still not {state}: {runs}"
+            time.sleep(0.5)
 
     def run(self, *words: str, code: int = 0) -> subprocess.CompletedProcess[str]:
         """The command at its end, which must have been with this code."""
         process = self.start(*words)
-        try:
-            out, err = process.communicate(timeout=LIMIT_S)
-        finally:
-            process.kill()
+        out, err = process.communicate(timeout=LIMIT_S)
         assert process.returncode == code, f"aiperf {' '.join(words)}: {process.returncode}\n{out}{err}"
         return subprocess.CompletedProcess(words, process.returncode, out, err)
 
@@ -94,3 +122,20 @@ def remains(cluster: Cluster, namespace: str, run_id: str) -> str:
     kinds = "pod,job,service,configmap,secret,networkpolicy,serviceaccount,role,rolebinding"
     words = ("--namespace", namespace, "--selector", f"aiperf/run-id={run_id}", "--output=name")
     return cluster.kubectl("get", kinds, *words).stdout
+
+
+@contextlib.contextmanager
+def place_with_server(cluster: Cluster) -> Iterator[str]:
+    """A `restricted` namespace for runs, with a server in it."""
+    name = f"test-kube-{uuid.uuid4().hex[:8]}"
+    labels = {"pod-security.kubernetes.io/enforce": "restricted"}
+    cluster.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels}})
+    try:
+        cluster.apply(*server_objects("server", name, cluster.image))
+        deadline_s = time.monotonic() + LIMIT_S
+        while cluster.get("pod", "server", "--namespace", name)["status"]["phase"] != "Running":
+            assert time.monotonic() < deadline_s, "the server does not start"
+            time.sleep(0.5)
+        yield name
+    finally:
+        cluster.kubectl("delete", "namespace", name, "--wait=false", check=False)

@@ -109,7 +109,9 @@ class Run:
     @property
     def namespace(self) -> str:
         """As the plan's screen says."""
-        return str(self.eventually(lambda: re.search(r"^Namespace +(\S+) ", self.stderr, re.M), "the plan").group(1))
+        return str(
+            self.eventually(lambda: re.search(r"^Namespace +(\S+) ", self.stderr, re.MULTILINE), "the plan").group(1)
+        )
 
     @property
     def run_id(self) -> str:

@@ -2,15 +2,14 @@
 
 import json
 import signal
-import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from tests.kubernetes.conftest import Cluster
-from tests.kubernetes.kube_words import KEY, LIMIT_S, PORT, Words, remains, server_objects
+from tests.kubernetes.kube_words import KEY, LIMIT_S, PORT, Words, place_with_server, remains
 
 LONG = ("--duration", "600", "--ttl-seconds", "120", "--api-key", KEY)
 SHORT = ("--request-count", "40", "--ttl-seconds", "300", "--api-key", KEY)
@@ -19,19 +18,15 @@ PRESENT = {"profile_export_aiperf.json", "profile_export.jsonl"}
 
 @pytest.fixture(scope="module")
 def place(cluster: Cluster) -> Iterator[str]:
-    """A namespace for runs, with a server."""
-    name = f"test-kube-{uuid.uuid4().hex[:8]}"
-    labels = {"pod-security.kubernetes.io/enforce": "restricted"}
-    cluster.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels}})
-    cluster.apply(*server_objects("server", name, cluster.image))
-    cluster.kubectl("-n", name, "wait", "--for=condition=Ready", "pod/server", "--timeout=80s")
-    yield name
-    cluster.kubectl("delete", "namespace", name, "--wait=false", check=False)
+    with place_with_server(cluster) as name:
+        yield name
 
 
 @pytest.fixture
-def words(cluster: Cluster, place: str, tmp_path: Path) -> Words:
-    return Words(cluster, tmp_path, f"http://server.{place}:{PORT}")
+def words(cluster: Cluster, place: str, tmp_path: Path) -> Iterator[Words]:
+    words = Words(cluster, tmp_path, f"http://server.{place}:{PORT}")
+    yield words
+    words.close()
 
 
 def summary(folder: Path) -> dict[str, Any]:
@@ -44,13 +39,9 @@ def requests(folder: Path) -> float:
     return float(summary(folder)["request_count"]["avg"])
 
 
-def test_a_run_whose_command_was_killed_is_attached_to_and_removed(
-    cluster: Cluster, place: str, words: Words, eventually: Callable[[Callable[[], Any], str], Any]
-) -> None:
+def test_a_run_whose_command_was_killed_is_attached_to_and_removed(cluster: Cluster, place: str, words: Words) -> None:
     starter = words.start("profile", "--kubernetes", *words.benchmark(*LONG), "--namespace", place)
-    run_id = eventually(
-        lambda: next((r for r, told in words.runs(place).items() if told["state"] == "running"), None), "it runs"
-    )
+    run_id = words.wait_for(place, "running", starter)
     starter.kill()
     starter.communicate()
     told = words.run("kube", "logs", run_id, "-n", place, "--component", "controller", "--tail", "5").stdout
@@ -88,10 +79,10 @@ def test_results_are_fetched_and_left_until_they_are_not(cluster: Cluster, place
 
 @pytest.mark.parametrize("how", [(), ("--now",)])
 def test_a_cancelled_run_is_over_and_keeps_its_results(
-    cluster: Cluster, place: str, words: Words, how: tuple[str, ...], eventually: Any
+    cluster: Cluster, place: str, words: Words, how: tuple[str, ...]
 ) -> None:
     run_id = words.detached(*LONG, "--namespace", place)
-    eventually(lambda: words.runs(place)[run_id]["state"] == "running", "it runs")
+    assert words.wait_for(place, "running") == run_id
     told = words.run("kube", "cancel", run_id, *how).stdout
     assert told.startswith(f"run {run_id} is over (interrupted")
     assert words.run("kube", "cancel", run_id).stdout.startswith(f"run {run_id} is over already") or not how
@@ -103,12 +94,9 @@ def test_a_cancelled_run_is_over_and_keeps_its_results(
 def test_a_run_that_cannot_start_is_removed_when_it_is_cancelled(cluster: Cluster, place: str, words: Words) -> None:
     flags = words.benchmark(*LONG, "--namespace", place, "--node-selector", "no=where", "--skip-preflight")
     starter = words.start("profile", "--kubernetes", *flags)
-    deadline_s = time.monotonic() + LIMIT_S
-    while not (found := words.runs(place)) and time.monotonic() < deadline_s:
-        time.sleep(0.5)
+    run_id = words.wait_for(place, "starting", starter)
     starter.kill()
     starter.communicate()
-    (run_id,) = found
     assert "had not begun; it was removed" in words.run("kube", "cancel", run_id).stdout
     assert remains(cluster, place, run_id) == ""
 
@@ -122,9 +110,7 @@ def test_logs_are_followed_to_the_end(place: str, words: Words) -> None:
     assert {line.partition(" | ")[0] for line in out.splitlines()} == {"controller", "record-processor-0", "worker-0"}
 
 
-def test_a_run_that_is_over_is_removed_with_the_namespace_that_was_made_for_it(
-    cluster: Cluster, words: Words, eventually: Any
-) -> None:
+def test_a_run_that_is_over_is_removed_with_the_namespace_that_was_made_for_it(cluster: Cluster, words: Words) -> None:
     """Its controller did not do so: it was killed."""
     run_id = words.detached(*LONG)
     space = f"aiperf-{run_id}"
@@ -134,7 +120,7 @@ def test_a_run_that_is_over_is_removed_with_the_namespace_that_was_made_for_it(
     )
     controller = ("--namespace", space, "pod", "--selector", "app.kubernetes.io/component=controller")
     cluster.kubectl("delete", *controller, "--grace-period=0", "--force", "--wait=false")
-    eventually(lambda: words.runs(space)[run_id]["state"] == "failed", "the controller has failed")
+    assert words.wait_for(space, "failed") == run_id
     assert "nobody serves its results any more" in words.run("kube", "attach", run_id, code=3).stderr
     told = words.run("kube", "cleanup", "-n", space).stdout
     assert told.startswith(f"removed run {run_id} with namespace {space}: it is failed")

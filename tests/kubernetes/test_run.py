@@ -74,7 +74,7 @@ def test_latencies_are_those_of_a_local_run(both):
 
 
 def test_the_log_has_lines_of_every_host(both):
-    hosts = set(re.findall(r"^\S+ \w+ +([\w-]+)\[\d+\]", both.distributed.log, re.M))
+    hosts = set(re.findall(r"^\S+ \w+ +([\w-]+)\[\d+\]", both.distributed.log, re.MULTILINE))
     assert hosts == HOSTS[both.topology]
 
 

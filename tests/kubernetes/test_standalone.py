@@ -2,14 +2,13 @@
 
 import json
 import re
-import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from tests.kubernetes.conftest import Cluster
-from tests.kubernetes.kube_words import KEY, PORT, Words, remains, server_objects
+from tests.kubernetes.kube_words import KEY, PORT, Words, place_with_server, remains
 
 Eventually = Callable[[Callable[[], Any], str], Any]
 
@@ -17,19 +16,17 @@ Eventually = Callable[[Callable[[], Any], str], Any]
 @pytest.fixture(scope="module")
 def place(cluster: Cluster) -> Iterator[str]:
     """A namespace with a server, and the Secret with its key."""
-    name = f"test-alone-{uuid.uuid4().hex[:8]}"
-    labels = {"pod-security.kubernetes.io/enforce": "restricted"}
-    secret = {"metadata": {"name": "llm", "namespace": name}, "stringData": {"api-key": f"{KEY}\n"}}
-    cluster.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels}})
-    cluster.apply({"apiVersion": "v1", "kind": "Secret", **secret}, *server_objects("server", name, cluster.image))
-    cluster.kubectl("-n", name, "wait", "--for=condition=Ready", "pod/server", "--timeout=80s")
-    yield name
-    cluster.kubectl("delete", "namespace", name, "--wait=false", check=False)
+    with place_with_server(cluster) as name:
+        secret = {"metadata": {"name": "llm", "namespace": name}, "stringData": {"api-key": f"{KEY}\n"}}
+        cluster.apply({"apiVersion": "v1", "kind": "Secret", **secret})
+        yield name
 
 
 @pytest.fixture
-def words(cluster: Cluster, place: str, tmp_path: Path) -> Words:
-    return Words(cluster, tmp_path, f"http://server.{place}:{PORT}")
+def words(cluster: Cluster, place: str, tmp_path: Path) -> Iterator[Words]:
+    words = Words(cluster, tmp_path, f"http://server.{place}:{PORT}")
+    yield words
+    words.close()
 
 
 def printed(words: Words, *flags: str) -> tuple[str, str]:
@@ -58,10 +55,10 @@ def test_a_run_that_is_applied_runs_by_itself_and_is_attached_to(
     assert remains(cluster, place, run_id) == ""
 
 
-def test_applying_again_does_no_harm(cluster: Cluster, place: str, words: Words, eventually: Eventually) -> None:
+def test_applying_again_does_no_harm(cluster: Cluster, place: str, words: Words) -> None:
     text, run_id = printed(words, "--duration", "600", "--namespace", place, "--endpoint-secret", "llm")
     cluster.kubectl("apply", "--filename=-", stdin=text)
-    eventually(lambda: words.runs(place)[run_id]["state"] == "running", "it runs")
+    assert words.wait_for(place, "running") == run_id
     before = _pods(cluster, place, run_id)
     again = cluster.kubectl("apply", "--filename=-", stdin=text).stdout.splitlines()
     assert [line for line in again if not line.endswith(" unchanged")] == []

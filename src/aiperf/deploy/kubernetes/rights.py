@@ -31,6 +31,7 @@ class Action(StrEnum):
     CHECKS = "check quota and capacity beforehand"
     CLAIMS = "check claims that are mounted"
     LOGS = "show logs of pods"
+    ATTACH = "find a run, attach to it, fetch its results, cancel it"
     CLEAN_UP = "clean up what lost runs left"
 
 
@@ -106,6 +107,8 @@ RIGHTS: tuple[Right, ...] = (
         Action.CLAIMS, "get", "", "persistentvolumeclaims", without="a missing claim is told by the pod that waits"
     ),
     *_rights(Action.LOGS, "get", "", "pods/log", without="a pod's last words are its termination message"),
+    *_rights(Action.ATTACH, "list", "batch", "jobs"),
+    *_rights(Action.ATTACH, "get", "", "configmaps", "secrets"),
     *_rights(Action.CLEAN_UP, "list delete", "", "namespaces", scope=Scope.CLUSTER, without="made namespaces stay"),
 )
 """Asking what one may do (SelfSubjectAccessReview) needs no right: every authenticated user may."""
