@@ -109,7 +109,8 @@ class Run:
     @property
     def namespace(self) -> str:
         """As the plan's screen says."""
-        return str(self.eventually(lambda: re.search(r"^Namespace +(\S+) ", self.stderr, re.M), "the plan").group(1))
+        line = re.compile(r"^Namespace +(\S+) ", re.MULTILINE)
+        return str(self.eventually(lambda: line.search(self.stderr), "the plan").group(1))
 
     @property
     def run_id(self) -> str:
