@@ -57,7 +57,8 @@ class Run:
         self.folder_of_call = folder
         self.mark = f"test-call={uuid.uuid4().hex}"
         self._out, self._err = folder / "stdout", folder / "stderr"
-        in_cluster = ("--kubernetes", "--image", cluster.image, "--label", self.mark)
+        image = () if "--image" in argv else ("--image", cluster.image)
+        in_cluster = ("--kubernetes", *image, "--label", self.mark)
         local = "--local" in argv
         argv = tuple(word for word in argv if word != "--local")
         command = [sys.executable, "-m", "aiperf", "profile", *(() if local else in_cluster), *argv]
