@@ -96,7 +96,8 @@ class ApiLine:
         """The controller watches pods itself, or hears their silence."""
 
     async def bring_home(self, finished: RunFinished) -> RunFinished:
-        assert self._client is not None
+        if self._client is None:
+            return finished  # It was ended before the controller was reached: there is nothing to fetch.
         if not finished.summary_path:
             with contextlib.suppress(AIPerfError, TimeoutError):
                 # There is nothing but the log to fetch; why the run failed is known, and its controller may be gone.
