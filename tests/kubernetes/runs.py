@@ -111,11 +111,11 @@ class Run:
     def namespace(self) -> str:
         """As the plan's screen says."""
         line = re.compile(r"^Namespace +(\S+) ", re.MULTILINE)
-        return str(self.eventually(lambda: line.search(self.stderr), "the plan").group(1))
+        return str(self.eventually(lambda: line.search(self.stderr), "the plan", must_live=False).group(1))
 
     @property
     def run_id(self) -> str:
-        labels = self.eventually(lambda: self.objects("jobs"), "the run's jobs")[0]["metadata"]["labels"]
+        labels = self.eventually(lambda: self.objects("jobs"), "the run's jobs", must_live=False)[0]["metadata"]["labels"]
         return str(labels["aiperf/run-id"])
 
     def objects(self, kinds: str) -> list[dict[str, Any]]:
@@ -137,7 +137,7 @@ class Run:
                     return str(pod["metadata"]["name"])
             return None
 
-        return str(self.eventually(find, f"there is a pod of {component}"))
+        return str(self.eventually(find, f"there is a pod of {component}", must_live=False))
 
     def signal(self, number: signal.Signals) -> None:
         self.process.send_signal(number)
