@@ -57,7 +57,8 @@ class Run:
         self.folder_of_call = folder
         self.mark = f"test-call={uuid.uuid4().hex}"
         self._out, self._err = folder / "stdout", folder / "stderr"
-        in_cluster = ("--kubernetes", "--image", cluster.image, "--label", self.mark)
+        image = () if "--image" in argv else ("--image", cluster.image)
+        in_cluster = ("--kubernetes", *image, "--label", self.mark)
         local = "--local" in argv
         argv = tuple(word for word in argv if word != "--local")
         command = [sys.executable, "-m", "aiperf", "profile", *(() if local else in_cluster), *argv]
@@ -109,13 +110,12 @@ class Run:
     @property
     def namespace(self) -> str:
         """As the plan's screen says."""
-        return str(
-            self.eventually(lambda: re.search(r"^Namespace +(\S+) ", self.stderr, re.MULTILINE), "the plan").group(1)
-        )
+        line = re.compile(r"^Namespace +(\S+) ", re.MULTILINE)
+        return str(self.eventually(lambda: line.search(self.stderr), "the plan", must_live=False).group(1))
 
     @property
     def run_id(self) -> str:
-        labels = self.eventually(lambda: self.objects("jobs"), "the run's jobs")[0]["metadata"]["labels"]
+        labels = self.eventually(lambda: self.objects("jobs"), "the run's jobs", must_live=False)[0]["metadata"]["labels"]
         return str(labels["aiperf/run-id"])
 
     def objects(self, kinds: str) -> list[dict[str, Any]]:
@@ -137,7 +137,7 @@ class Run:
                     return str(pod["metadata"]["name"])
             return None
 
-        return str(self.eventually(find, f"there is a pod of {component}"))
+        return str(self.eventually(find, f"there is a pod of {component}", must_live=False))
 
     def signal(self, number: signal.Signals) -> None:
         self.process.send_signal(number)

@@ -7,8 +7,6 @@ import signal
 import pytest
 from tests.kubernetes.runs import SMALL, launching
 
-NO_IMAGE = ("--image-pull-policy", "IfNotPresent")
-
 
 def refused(run, *words, code=3):
     assert run.exit_code == code, run.words
@@ -87,17 +85,36 @@ def test_a_server_that_is_no_cluster(aiperf, server, tmp_path):
     refused(run, "https://127.0.0.1:1")
 
 
-def test_an_api_server_that_restarts_in_the_middle_costs_nothing(aiperf, cluster, server, eventually):
+@pytest.fixture
+def kill_api_server(cluster):
+    """Ends the API server at once; the harness starts it again. Every watch and tunnel breaks, that to the run too."""
     if cluster.status is None:
         pytest.skip("the API server of a cluster that the harness did not make is not ended by these tests")
+    return lambda: os.kill(cluster.now()["programs"]["kube-apiserver"]["pid"], signal.SIGKILL)
+
+
+def test_an_api_server_that_restarts_in_the_middle_costs_nothing(aiperf, server, kill_api_server):
     run = aiperf.start(*SMALL, "--url", server.url, "--concurrency", "2", "--duration", "25").wait_for_load()
-    os.kill(cluster.now()["programs"]["kube-apiserver"]["pid"], signal.SIGKILL)
+    kill_api_server()
     run.finish()
     assert run.exit_code == 0, run.words
     summary = run.summary
     assert summary["credits"]["lost"] == 0
     assert run.reconciles
     assert summary["request_count"]["avg"] == len(run.lines)
+
+
+def test_results_come_home_although_the_way_is_cut_while_they_do(aiperf, server, kill_api_server):
+    """With payloads, so that there is something to fetch."""
+    flags = ("--concurrency", "20", "--request-count", "1000", "--isl", "2000", "--export-level", "raw")
+    base = ("-m", "m", "--tokenizer", "builtin", "--osl", "1", "--streaming", "--url", server.url)
+    run = aiperf.start(*base, *flags)
+    run.eventually(lambda: "writing results" in run.stderr, "the load is over")
+    kill_api_server()
+    run.finish()
+    assert run.exit_code == 0, run.words
+    assert run.files == sorted(run.summary["artifacts"])
+    assert len(run.lines) == 1000
 
 
 def test_an_image_that_cannot_be_pulled(slow_pull):

@@ -70,9 +70,8 @@ def test_the_loss_of_the_controller_ends_the_command_with_the_last_progress(aipe
 def test_a_worker_that_hangs_is_found_and_named(aiperf, cluster, server):
     if cluster.status is None:
         pytest.skip("the processes of a cluster that the harness did not make cannot be stopped from here")
-    run = aiperf.start(
-        *TWO_WORKERS, "--duration", "60", "--benchmark-grace-period", "1", "--url", server.url
-    ).wait_for_load()
+    flags = ("--duration", "60", "--benchmark-grace-period", "1", "--url", server.url)
+    run = aiperf.start(*TWO_WORKERS, *flags).wait_for_load()
     os.kill(process_of(run.pod("worker", 1), "worker-1"), signal.SIGSTOP)
     run.eventually(lambda: "worker-1" in run.stderr, "the hung worker is named")
     run.signal(signal.SIGINT)

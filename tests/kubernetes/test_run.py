@@ -83,5 +83,6 @@ def test_workers_are_told_apart_with_their_pod_and_node(both):
     assert len(workers) == 2
     assert sum(worker["request_count"] for worker in workers) == COUNT
     for index, worker in enumerate(workers):
-        assert f"worker-{index}" in worker["pod"]
+        assert f"-worker-{index}-" in worker["host"]
         assert worker["node"]
+        assert worker["start_skew_ms"] >= 0

@@ -13,9 +13,8 @@ TOKENIZER = Path(__file__).resolve().parents[2] / "src/aiperf/dataset/builtin_to
 
 
 def write_prompts(path, count, words):
-    path.write_text(
-        "".join(json.dumps({"text": f"prompt {index}: " + "word " * words}) + "\n" for index in range(count))
-    )
+    lines = [json.dumps({"text": f"prompt {index}: " + "word " * words}) for index in range(count)]
+    path.write_text("\n".join(lines) + "\n")
     return path
 
 

@@ -9,6 +9,7 @@ import contextlib
 import io
 import os
 import select
+import signal
 import sys
 import traceback
 from collections.abc import Callable, Sequence
@@ -56,9 +57,16 @@ def mock_server(argv: Sequence[str]) -> int:
 
 
 def service(argv: Sequence[str]) -> int:
+    # The first process of a container is deaf to signals that it has no handler for, and loading takes a second or
+    # more: a pod that is deleted meanwhile would live on until the end of its grace.
+    signal.signal(signal.SIGTERM, _leave_at_once)
     from aiperf.cli.service import run  # loads nearly everything there is
 
     return run(argv)
+
+
+def _leave_at_once(number: int, _: object) -> None:
+    os._exit(128 + number)
 
 
 def kube(argv: Sequence[str]) -> int:

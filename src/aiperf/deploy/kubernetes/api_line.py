@@ -15,6 +15,7 @@ from aiperf.api.client import ApiClient
 from aiperf.api.connection import ApiAddress
 from aiperf.api.contract import Told, Uploadable
 from aiperf.deploy.kubernetes.cluster import Cluster
+from aiperf.deploy.kubernetes.pods import START_LIMIT_S
 from aiperf.deploy.kubernetes.reach import Entrance, open_way
 from aiperf.errors import AIPerfError, ClusterError
 from aiperf.wire.messages import AnyMessage, RunFinished
@@ -24,8 +25,9 @@ OPENING_LIMIT_S = 900.0
 PAUSE_S = 0.25
 LOG_LIMIT_S = 5.0
 """How long a run without results is asked for its log."""
-FIRST_ANSWER_S = 60.0
-"""From the start of the controller's container to its first answer."""
+FIRST_ANSWER_S = START_LIMIT_S + 30.0
+"""From the start of the controller's container to its first answer. One that takes longer is ended by its own probe:
+that is seen, and says more than silence."""
 
 
 class ApiLine:
@@ -94,7 +96,8 @@ class ApiLine:
         """The controller watches pods itself, or hears their silence."""
 
     async def bring_home(self, finished: RunFinished) -> RunFinished:
-        assert self._client is not None
+        if self._client is None:
+            return finished  # It was ended before the controller was reached: there is nothing to fetch.
         if not finished.summary_path:
             with contextlib.suppress(AIPerfError, TimeoutError):
                 # There is nothing but the log to fetch; why the run failed is known, and its controller may be gone.
