@@ -15,7 +15,8 @@ REMOVAL_LIMIT_S = 60.0
 """How long the cluster may take to remove what was deleted: pods have 20 s to end."""
 LOOK_INTERVAL_S = 0.25
 
-_OF_A_RUN = ("Pod", "Job", "Service", "ConfigMap", "Secret", "NetworkPolicy", "ServiceAccount", "Role", "RoleBinding")
+_OF_A_RUN = ("Job", "Pod", "Service", "ConfigMap", "Secret", "NetworkPolicy", "ServiceAccount", "Role", "RoleBinding")
+"""Jobs before their pods: those of a Job that nobody deletes would stay."""
 
 
 async def remove_run(cluster: Cluster, run_id: str, in_namespace: str, owns_namespace: bool) -> None:
