@@ -115,8 +115,8 @@ class Run:
 
     @property
     def run_id(self) -> str:
-        jobs = self.eventually(lambda: self.objects("jobs"), "the run's jobs", must_live=False)
-        return str(jobs[0]["metadata"]["labels"]["aiperf/run-id"])
+        job = self.eventually(lambda: self.objects("jobs"), "the run's jobs", must_live=False)[0]
+        return str(job["metadata"]["labels"]["aiperf/run-id"])
 
     def objects(self, kinds: str) -> list[dict[str, Any]]:
         """The run's objects of these kinds, in all namespaces."""

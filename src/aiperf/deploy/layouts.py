@@ -168,7 +168,8 @@ def kubernetes_layout(
         },
         anchor_ns=0,
         start_lead_ns=START_LEAD_IN_CLUSTER_NS,
-        artifact_dir=POD_ARTIFACT_DIR,
+        # A folder of the run: with others of its kind on a claim, and made by the one who writes to it.
+        artifact_dir=f"{POD_ARTIFACT_DIR}/{names_of(run_id).base}",
         work_dir=POD_WORK_DIR,
         data_dir=POD_DATA_DIR,
         random_seed=seed,

@@ -21,7 +21,7 @@ import uvloop
 
 from aiperf.api.health import HealthListener
 from aiperf.clock import RunClock
-from aiperf.errors import AIPerfError, ExitCode
+from aiperf.errors import AIPerfError, ExitCode, InfrastructureError
 from aiperf.plan.plan import Plan
 from aiperf.service.clock_alignment import align_clock
 from aiperf.service.layout import LOG_NAME, Host, Layout, ServiceType
@@ -195,14 +195,17 @@ def start_logging(layout: Layout, level: str, host_id: str) -> LogBuffer | None:
 
     Hosts that share the artifact directory append whole lines to the one file, which keeps them apart. Others log to
     stderr, for whoever keeps that, and into the buffer that is returned, which somebody has to relay; but where the
-    records manager is, the file is at hand. Raises: OSError if the file cannot be opened.
+    records manager is, the file is at hand. Raises: InfrastructureError if the file cannot be opened.
     """
     buffer: LogBuffer | None = None
     handlers: list[logging.Handler] = [] if layout.shares_disk else [logging.StreamHandler(sys.stderr)]
     if layout.shares_disk or layout.host_of(ServiceType.RECORDS_MANAGER).host_id == host_id:
         path = Path(layout.artifact_dir) / LOG_NAME
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handlers.append(logging.FileHandler(path))
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            handlers.append(logging.FileHandler(path))
+        except OSError as error:
+            raise InfrastructureError(f"cannot write the results to {path.parent}: {error.strerror}") from error
     else:
         buffer = LogBuffer()
         handlers.append(buffer)

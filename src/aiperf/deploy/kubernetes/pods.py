@@ -260,11 +260,7 @@ def _volumes(blueprint: Blueprint, host: Host) -> list[dict[str, Any]]:
 
 def _mounts(blueprint: Blueprint, host: Host) -> list[dict[str, Any]]:
     mounts: list[dict[str, Any]] = [{"name": "run", "mountPath": RUN_DIR, "readOnly": True}]
-    for name, path in _WRITABLE.items():
-        mount: dict[str, Any] = {"name": name, "mountPath": path}
-        if name == "artifacts" and _keeps_results(blueprint, host):
-            mount["subPath"] = blueprint.names.base
-        mounts.append(mount)
+    mounts += [{"name": name, "mountPath": path} for name, path in _WRITABLE.items()]
     if _input_claim(blueprint, host) is not None:
         mounts.append({"name": "dataset", "mountPath": CLAIM_DIR, "readOnly": True})
     return mounts
