@@ -28,6 +28,7 @@ import socket
 import sys
 import tempfile
 import time
+import traceback
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -154,8 +155,10 @@ def start_control(layout: Layout, plan: Plan, keys: WireKeys | None) -> int:
     if pid:
         return pid
     try:
-        start_logging(Path(layout.artifact_dir), "info", "control")
+        start_logging(layout, "info", "control")
         os._exit(run_host("control", layout, plan, equipment=Equipment(wire_keys=keys)))
+    except BaseException:  # noqa: BLE001 (a child that was forked must not go on as its parent)
+        traceback.print_exc()
     finally:
         os._exit(1)
 
