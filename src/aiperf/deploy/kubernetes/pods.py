@@ -251,7 +251,8 @@ def _volumes(blueprint: Blueprint, host: Host) -> list[dict[str, Any]]:
         if name == "artifacts" and _keeps_results(blueprint, host):
             volume = {"name": name, "persistentVolumeClaim": {"claimName": blueprint.cluster.results_pvc}}
         volumes.append(volume)
-    if (claim := _input_claim(blueprint, host)) is not None:
+    claim = _input_claim(blueprint, host)
+    if claim is not None and not _is_one_claim(blueprint, host):
         volumes.append({"name": "dataset", "persistentVolumeClaim": {"claimName": claim, "readOnly": True}})
     if blueprint.standalone and component is Component.CONTROLLER:
         volumes.append({"name": "config", "configMap": {"name": blueprint.names.config_map}})
@@ -262,7 +263,8 @@ def _mounts(blueprint: Blueprint, host: Host) -> list[dict[str, Any]]:
     mounts: list[dict[str, Any]] = [{"name": "run", "mountPath": RUN_DIR, "readOnly": True}]
     mounts += [{"name": name, "mountPath": path} for name, path in _WRITABLE.items()]
     if _input_claim(blueprint, host) is not None:
-        mounts.append({"name": "dataset", "mountPath": CLAIM_DIR, "readOnly": True})
+        name = "artifacts" if _is_one_claim(blueprint, host) else "dataset"
+        mounts.append({"name": name, "mountPath": CLAIM_DIR, "readOnly": True})
     return mounts
 
 
@@ -279,6 +281,12 @@ def _input_claim(blueprint: Blueprint, host: Host) -> str | None:
     """The claim with the input file, for the host that reads it."""
     found = dataset_claim(blueprint.plan)
     return found[0] if found is not None and _runs(host, ServiceType.DATASET_MANAGER) else None
+
+
+def _is_one_claim(blueprint: Blueprint, host: Host) -> bool:
+    """Whether input and results of this host are on the same claim: two volumes of it, one for reading only, would both
+    be for reading only."""
+    return _keeps_results(blueprint, host) and _input_claim(blueprint, host) == blueprint.cluster.results_pvc
 
 
 def _runs(host: Host, kind: ServiceType) -> bool:

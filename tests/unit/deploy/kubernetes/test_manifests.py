@@ -364,6 +364,15 @@ def test_results_on_a_claim_are_in_a_folder_of_the_run(draft: Any) -> None:
             assert mount == {"name": "artifacts", "mountPath": "/artifacts"}
 
 
+def test_a_claim_for_input_and_results_is_one_volume_that_can_be_written(draft: Any) -> None:
+    blueprint = draft("--results-pvc", "both", "--input-file", "pvc://both/in.jsonl")
+    (job,) = (m for m in created(blueprint) if m["metadata"]["name"].endswith("-controller") and m["kind"] == "Job")
+    pod = job["spec"]["template"]["spec"]
+    claims = [volume for volume in pod["volumes"] if "persistentVolumeClaim" in volume]
+    assert claims == [{"name": "artifacts", "persistentVolumeClaim": {"claimName": "both"}}]
+    assert {"name": "artifacts", "mountPath": "/dataset", "readOnly": True} in pod["containers"][0]["volumeMounts"]
+
+
 # Files
 
 
