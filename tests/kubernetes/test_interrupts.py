@@ -43,8 +43,9 @@ def test_three_times_ctrl_c_waits_for_nothing_but_the_removal(aiperf, server):
 
 def test_the_end_of_the_terminal_leaves_the_run_alone(aiperf, server, eventually):
     """It finishes, and is removed by its time to live; so is the namespace that was made for it."""
-    flags = ("--concurrency", "2", "--duration", "8", "--ttl-seconds", "5")
-    run = aiperf.start(*SMALL, *flags, "--url", server.url).wait_for_load()
+    flags = ("--concurrency", "2", "--duration", "15", "--ttl-seconds", "5")
+    run = aiperf.start(*SMALL, *flags, "--url", server.url)
+    run.eventually(lambda: " profiling " in run.stderr, "the load is on")
     run.signal(signal.SIGHUP)
     run.finish()
     assert run.exit_code == 130, run.words
@@ -55,8 +56,9 @@ def test_the_end_of_the_terminal_leaves_the_run_alone(aiperf, server, eventually
 def test_a_killed_command_leaves_a_run_that_finishes_and_is_removed_by_its_time_to_live(
     aiperf, cluster, server, namespace, eventually
 ):
-    flags = ("--concurrency", "2", "--duration", "8", "--ttl-seconds", "5", "--namespace", namespace)
-    run = aiperf.start(*SMALL, *flags, "--url", server.url).wait_for_load()
+    flags = ("--concurrency", "2", "--duration", "15", "--ttl-seconds", "5", "--namespace", namespace)
+    run = aiperf.start(*SMALL, *flags, "--url", server.url)
+    run.eventually(lambda: " profiling " in run.stderr, "the load is on")
     run.kill()
     controller = run.pod("controller")
     log = cluster.kubectl("--namespace", namespace, "logs", "--follow", controller).stdout

@@ -10,14 +10,15 @@ PLAN = (
     *("-m", "m", "--tokenizer", "builtin", "--streaming", "--random-seed", "7"),
     *("--isl", "40", "--isl-stddev", "10", "--osl", "8", "--num-prompts", "25"),
     *("--concurrency", "6", "--connections-per-worker", "3", "--request-count", str(COUNT)),
+    *("--header", "x-mock-ttft:500", "--header", "x-mock-itl:50"),
 )
-"""Six at a time by two workers."""
+"""Six at a time by two workers. The server is slow, so that what a busy machine adds is little beside it."""
 OF_A_BUSY_MACHINE = {"widths", "rearm_delay", "shared_chunks", "dispatch_lag"}
 """What the verdict may say although all went well: both the load and the server share this machine's processors."""
 HOSTS = {
     "compact": {"control", "worker-0", "worker-1", "record-processor-0", "record-processor-1"},
     "per-service": {
-        *("controller", "worker-manager", "dataset-manager", "timing-manager", "records-manager"),
+        *("system-controller", "worker-manager", "dataset-manager", "timing-manager", "records-manager"),
         *("worker-0", "worker-1", "record-processor-0"),
     },
 }
