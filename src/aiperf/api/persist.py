@@ -46,7 +46,8 @@ def persist(attempt: Callable[[Patience], T], connections: Connections, *, patie
         except (DroppedError, NotYetError) as error:
             pause_s = patience.next_pause_s(time.monotonic())
             if pause_s is None or connections.closed.is_set():
-                raise ControllerLostError(f"{doing} failed for {patience_s:g} s: {error}") from error
+                what = f"the controller has not answered for {patience_s:g} s ({doing}: {error})"
+                raise ControllerLostError(what) from error
             log.debug("%s: %s; again in %.2f s", doing, error, pause_s)
             connections.closed.wait(pause_s)
 

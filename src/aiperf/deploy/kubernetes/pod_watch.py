@@ -8,13 +8,11 @@ import asyncio
 import contextlib
 import logging
 import os
-from collections.abc import Mapping
-from typing import Any
 
 from aiperf.deploy.kubernetes.cluster import Cluster
 from aiperf.deploy.kubernetes.names import Component, run_labels
-from aiperf.deploy.kubernetes.pod_hosts import hosts_of
-from aiperf.deploy.kubernetes.pod_state import PodState, pod_state
+from aiperf.deploy.kubernetes.pod_hosts import host_ends
+from aiperf.deploy.kubernetes.pod_state import pod_state
 from aiperf.errors import ClusterError
 from aiperf.service.layout import Layout
 from aiperf.service.wiring import Surroundings
@@ -53,11 +51,6 @@ async def _watch(layout: Layout, around: Surroundings) -> None:
             uid = str(pod["metadata"]["uid"])
             if state.ended and uid not in ended and state.component != Component.CONTROLLER:
                 ended.add(uid)
-                _tell(seat, layout, pod, state)
-
-
-def _tell(seat: Seat, layout: Layout, pod: Mapping[str, Any], state: PodState) -> None:
-    if state.exit_code == 0:
-        return  # left in order
-    for host_id in hosts_of(pod, state, layout):
-        seat.send(HostLost(host_id, state.ended))
+                for end in host_ends(pod, state, layout):
+                    if not end.expected:
+                        seat.send(HostLost(end.host_id, end.reason))

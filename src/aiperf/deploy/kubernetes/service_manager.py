@@ -15,7 +15,7 @@ from typing import Any
 
 from aiperf.deploy.kubernetes.cluster import Cluster
 from aiperf.deploy.kubernetes.names import run_labels
-from aiperf.deploy.kubernetes.pod_hosts import hosts_of
+from aiperf.deploy.kubernetes.pod_hosts import host_ends
 from aiperf.deploy.kubernetes.pod_state import PodState, pod_state
 from aiperf.deploy.kubernetes.removal import remove_run
 from aiperf.deploy.kubernetes.startup import StartupWatch
@@ -117,8 +117,8 @@ class KubernetesServiceManager:
             if before is None or not before.ended:
                 self._states[uid] = state
                 if state.ended:
-                    for host_id in hosts_of(pod, state, run.layout):
-                        self._ends.put_nowait(HostEnded(host_id, state.ended, state.exit_code == 0))
+                    for end in host_ends(pod, state, run.layout):
+                        self._ends.put_nowait(end)
 
     async def _watch_startup(self) -> None:
         """Tells what pods wait for, until the run has begun; gives up where waiting does not help."""

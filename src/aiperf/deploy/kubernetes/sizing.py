@@ -27,10 +27,10 @@ TLS_CONNECTION_BYTES = 39_000
 WORKER_BYTES = 256 * MIB
 """What the connections of a worker should not exceed, unless told otherwise."""
 
-WORKER_REQUEST_US = 1e6 / 70_000
+WORKER_REQUEST_US = 1e6 / 50_000
 """With its first chunk."""
 WORKER_CHUNK_US = 1e6 / 110_000
-PROCESSOR_REQUEST_US = 20.0
+PROCESSOR_REQUEST_US = 31.0
 PROCESSOR_CHUNK_US = 4.0
 
 CONNECTIONS_PER_WORKER_MAX = 10_000
@@ -49,8 +49,8 @@ NOMINAL_REQUEST_S = 10
 
 WORKER_MILLICORES_MIN = 75
 PROCESSOR_MILLICORES_MIN = 25
-PROCESSOR_MILLICORES_LIMIT = 500
-"""Enough for what one saturated worker sends; in a pod of its own twice as much."""
+PROCESSOR_MILLICORES_LIMIT = 1_000
+"""Twice what one saturated worker's slices take: a start at half a core held back the whole run by a second."""
 DEMANDED_MILLICORES_LIMIT = 1_000
 """Where a quota wants a CPU limit of everyone."""
 
@@ -170,7 +170,7 @@ def size_run(plan: Plan, phases: Sequence[PhasePlan], *, cpu_limits_demanded: bo
     processors = _processor_count(plan, load, workers)
     measured = {
         Component.WORKER: _worker(load, workers),
-        Component.RECORD_PROCESSOR: _processor(plan.kubernetes.topology, load, processors),
+        Component.RECORD_PROCESSOR: _processor(load, processors),
         **_control(plan.kubernetes.topology, load, workers),
     }
     resources = {component: _as_told(component, each, plan.kubernetes) for component, each in measured.items()}
@@ -236,12 +236,11 @@ def _worker(load: PlannedLoad, workers: int) -> Resources:
     return Resources(cpu, asked, 2 * asked + 128 * MIB)
 
 
-def _processor(topology: str, load: PlannedLoad, processors: int) -> Resources:
+def _processor(load: PlannedLoad, processors: int) -> Resources:
     streams = load.connections / processors
     asked = _round_up(PROCESS_BYTES + 32 * MIB + HEADROOM * PLAIN_CONNECTION_BYTES * streams, 16 * MIB)
     cpu = max(PROCESSOR_MILLICORES_MIN, _round_up(HEADROOM * _processor_millicores(load) / processors, 25))
-    usual = PROCESSOR_MILLICORES_LIMIT if topology == "compact" else 2 * PROCESSOR_MILLICORES_LIMIT
-    return Resources(cpu, asked, asked + 512 * MIB, max(usual, 2 * cpu))
+    return Resources(cpu, asked, asked + 512 * MIB, max(PROCESSOR_MILLICORES_LIMIT, 2 * cpu))
 
 
 def _control(topology: str, load: PlannedLoad, workers: int) -> dict[Component, Resources]:

@@ -126,7 +126,7 @@ def test_a_worker_pod_literally(draft: Any) -> None:
     }
     assert processor["resources"] == {
         "requests": {"cpu": "25m", "memory": "112Mi"},
-        "limits": {"cpu": "500m", "memory": "624Mi"},
+        "limits": {"cpu": "1", "memory": "624Mi"},
     }
     assert worker["startupProbe"]["httpGet"] == {"path": "/healthz", "port": 8081, "scheme": "HTTP"}
     assert processor["readinessProbe"]["httpGet"] == {"path": "/readyz", "port": 8082, "scheme": "HTTP"}

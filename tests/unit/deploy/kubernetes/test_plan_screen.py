@@ -14,7 +14,7 @@ def test_the_screen_tells_what_will_be_created(draft: Any) -> None:
         f"Image      aiperf:{__version__}\n"
         "Pods       2 (compact)\n"
         "           1 x controller: 200m CPU; 256Mi memory, at most 1344Mi\n"
-        "           1 x record-processor: 25m CPU, at most 500m; 112Mi memory, at most 624Mi\n"
+        "           1 x record-processor: 25m CPU, at most 1; 112Mi memory, at most 624Mi\n"
         "           1 x worker: 75m CPU; 80Mi memory, at most 288Mi\n"
         "Asks for   300m CPU, 448 MiB memory\n"
         "Held to    2,256 MiB memory\n"

@@ -75,7 +75,7 @@ def test_workers_have_no_cpu_limit_and_record_processors_have_one() -> None:
     resources = sized("--concurrency 100").resources
     assert resources[Component.WORKER].cpu_limit_millicores is None
     assert resources[Component.CONTROLLER].cpu_limit_millicores is None
-    assert resources[Component.RECORD_PROCESSOR].cpu_limit_millicores == 500
+    assert resources[Component.RECORD_PROCESSOR].cpu_limit_millicores == 1_000
 
 
 def test_everything_is_limited_where_a_quota_demands_it() -> None:
