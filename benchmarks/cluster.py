@@ -3,6 +3,7 @@
     python benchmarks/cluster.py start            # from the command to the first request, and the clean-up
     python benchmarks/cluster.py truth            # 500 streams, ITL 20 ms, 60 s, against the server's own log
     python benchmarks/cluster.py streams          # 100,000 slow streams for five minutes
+    python benchmarks/cluster.py results          # a gigabyte of artifacts, by each way that this cluster has
 
 Needs the harness's cluster, up, with the current image (docs/testing-kubernetes.md: `python -m tests.kubernetes.cluster
 up`, `load-image`), and root, since it reads the memory of the pods' control groups. The mock server runs beside the
@@ -14,6 +15,7 @@ import argparse
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -181,9 +183,49 @@ def streams(folder: Path, count: int, duration_s: int) -> None:
     print(f"artifacts: {sum(file.stat().st_size for file in run.results.rglob('*') if file.is_file()) / 1e6:.0f} MB")
 
 
+def results(folder: Path) -> None:
+    """A run with long prompts whose payloads are exported, fetched again and again while its controller lingers."""
+    environment = os.environ | {"KUBECONFIG": harness("kubeconfig")}
+    aiperf = (sys.executable, "-m", "aiperf")
+    with mock_server("--ttft", "5", "--itl", "1") as url:
+        command = (
+            *(*aiperf, "profile", "--kubernetes", "--image", IMAGE, "-m", "mock", "-u", url, "--streaming", "--detach"),
+            *(
+                "--tokenizer",
+                "builtin",
+                "--use-server-token-count",
+                "--isl",
+                "5000",
+                "--osl",
+                "4",
+                "--concurrency",
+                "64",
+            ),
+            *("--request-count", "36000", "--export-level", "raw", "--ttl-seconds", "600", "--skip-preflight"),
+        )
+        run_id = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, env=environment).stdout.split()[
+            -1
+        ]
+        try:
+            for turn, way in enumerate(
+                ("port-forward", "port-forward", "direct", "proxy", "port-forward", "direct", "proxy")
+            ):
+                target = folder / f"{turn}"
+                fetch = (*aiperf, "kube", "results", run_id, "--output", str(target), "--api-access", way)
+                began_s = time.monotonic()
+                subprocess.run(fetch, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment)
+                took_s = time.monotonic() - began_s
+                size = sum(file.stat().st_size for file in target.rglob("*") if file.is_file())
+                note = " (waits for the run's end, too)" if not turn else ""
+                print(f"{way}: {size / 1e9:.2f} GB in {took_s:.1f} s, the command's start included{note}", flush=True)
+                shutil.rmtree(target)
+        finally:
+            subprocess.run((*aiperf, "kube", "cleanup", run_id), check=True, env=environment)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("what", choices=["start", "truth", "streams"])
+    parser.add_argument("what", choices=["start", "truth", "streams", "results"])
     parser.add_argument("--count", type=int, default=100_000)
     parser.add_argument("--duration", type=int, default=300)
     arguments = parser.parse_args()
@@ -195,6 +237,8 @@ def main() -> None:
                 start(folder)
             case "truth":
                 truth(folder)
+            case "results":
+                results(folder)
             case "streams":
                 streams(folder, arguments.count, arguments.duration)
 
