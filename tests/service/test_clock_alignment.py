@@ -10,6 +10,7 @@ from aiperf.clock import RunClock
 from aiperf.deploy.layouts import local_layout
 from aiperf.errors import InfrastructureError
 from aiperf.service import clock_alignment
+from aiperf.service.cadence import Cadence
 from aiperf.service.clock_alignment import align_clock
 from aiperf.service.clock_offset import PROBES_MIN
 from aiperf.service.layout import Layout, ServiceType
@@ -71,7 +72,7 @@ async def test_a_host_takes_on_the_controllers_scale(wire, layout, controller):
 
 
 async def test_drift_is_reported_and_moves_nothing(wire, layout, controller, monkeypatch):
-    monkeypatch.setattr(clock_alignment, "WATCH_INTERVAL_S", 0.01)
+    monkeypatch.setattr(clock_alignment, "cadence_of", lambda _: Cadence(clock_watch_interval_s=0.01))
     clock = RunClock()
     keeper = await asyncio.wait_for(align_clock(wire, layout, layout.host("worker-0"), clock), WITHIN_S)
     controller.adopt(-HOUR_NS)

@@ -188,10 +188,10 @@ async def test_a_controller_that_is_told_to_leave_says_so(benchmark_run):
 async def test_a_worker_manager_that_falls_silent_is_found_by_the_controller(benchmark_run, monkeypatch):
     beat = wiring.keep_in_touch
 
-    async def beat_for_a_while(seat, clock, health):
+    async def beat_for_a_while(seat, *rest):
         limit_s = 5 if seat.name == ServiceType.WORKER_MANAGER else 1_000
         async with asyncio.timeout(limit_s):
-            await beat(seat, clock, health)
+            await beat(seat, *rest)
 
     monkeypatch.setattr(wiring, "keep_in_touch", beat_for_a_while)
     run = benchmark_run()
