@@ -178,7 +178,8 @@ def test_empty_socket_raises_the_lower_bound(serve, bench):
     go.set()
     at.finish()
     (first_stamp_ns, first_after_ns, _), (_, second_after_ns, _) = at.sink.reads[exchange.handle]
-    assert first_after_ns == exchange.sent_ns
+    # A look that found nothing between the sending and the first byte raises this bound, too.
+    assert exchange.sent_ns <= first_after_ns <= first_stamp_ns
     assert second_after_ns >= first_stamp_ns or at.client.timestamp_source == "user"
     assert second_after_ns > first_after_ns
 
