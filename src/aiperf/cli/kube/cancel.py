@@ -47,7 +47,10 @@ async def _cancel(chosen: Chosen) -> int:
             await remove_run(cluster, found.run_id, found.namespace, owns_namespace)
             print(f"run {found.run_id} had not begun; it was removed")
         else:
-            finished = await _stop(cluster, found, chosen)
+            finished, was_over = await _stop(cluster, found, chosen)
+            if was_over:
+                print(f"run {found.run_id} is over already")
+                return ExitCode.DONE
             where = f"aiperf kube results {found.run_id} --namespace {found.namespace}"
             results = f"; its results so far: {where}" if finished.summary_path else ""
             print(f"run {found.run_id} is over ({finished.reason or finished.outcome}){results}")
@@ -60,16 +63,19 @@ async def _has_controller(cluster: Cluster, found: FoundRun) -> bool:
     return any(pod.get("status", {}).get("phase") == "Running" for pod in pods)
 
 
-async def _stop(cluster: Cluster, found: FoundRun, chosen: Chosen) -> RunFinished:
+async def _stop(cluster: Cluster, found: FoundRun, chosen: Chosen) -> tuple[RunFinished, bool]:
+    """How the run ended, and whether it had before."""
     existing = await read_run(cluster, found, chosen.text(ACCESS))
     async with open_way(cluster, existing.entrance) as address, ApiClient(address) as client:
+        if (over := (await client.run_info()).finished) is not None:
+            return over, True
         await client.stop(now=chosen.has(NOW))
         how = "what is in flight is cut" if chosen.has(NOW) else "requests in flight are waited for"
         print(f"stopping: {how}", file=sys.stderr)
         async for told in client.follow():
             match told:
                 case RunFinished():
-                    return told
+                    return told, False
                 case Notice(text):
                     print(text, file=sys.stderr)
                 case _:

@@ -9,7 +9,7 @@ has no node for one large pod.
 Source: Kubernetes, "Node Allocatable"; "Taints and Tolerations"; `nodeSelector`.
 """
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -50,7 +50,7 @@ def fit(nodes: Sequence[Object], pods: Sequence[Object] | None, demanded: Sequen
         if room is not None and pod.get("status", {}).get("phase") not in ("Succeeded", "Failed"):
             room.take(pod_amounts(pod["spec"], "requests"))
     missing: Counter[str] = Counter()
-    reasons: Counter[str] = Counter()
+    reasons: dict[str, set[str]] = defaultdict(set)
     placed = 0
     for each in sorted(demanded, key=_size, reverse=True):
         left = each.count
@@ -59,14 +59,15 @@ def fit(nodes: Sequence[Object], pods: Sequence[Object] | None, demanded: Sequen
             while left and not obstacle and not (obstacle := room.lacks(each.requests)):
                 room.take(each.requests)
                 left -= 1
-            if obstacle:
-                reasons[obstacle] += 1 if left else 0
+            if obstacle and left:
+                reasons[obstacle].add(room.name)
             if not left:
                 break
         placed += each.count - left
         if left:
             missing[each.component] += left
-    texts = tuple(f"{count} of {len(rooms)} nodes: {text}" for text, count in reasons.most_common(4)) if missing else ()
+    most_common = sorted(reasons.items(), key=lambda item: -len(item[1]))[:4]
+    texts = tuple(f"{len(names)} of {len(rooms)} nodes: {text}" for text, names in most_common) if missing else ()
     planned = sum(each.count for each in demanded)
     return Fit(planned, placed, dict(missing), texts, any(room.may_grow for room in rooms))
 
