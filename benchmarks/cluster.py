@@ -220,7 +220,7 @@ def results(folder: Path) -> None:
                 print(f"{way}: {size / 1e9:.2f} GB in {took_s:.1f} s, the command's start included{note}", flush=True)
                 shutil.rmtree(target)
         finally:
-            subprocess.run((*aiperf, "kube", "cleanup", run_id), check=True, env=environment)
+            subprocess.run((*aiperf, "kube", "cleanup", run_id, "--all"), check=True, env=environment)
 
 
 def main() -> None:
