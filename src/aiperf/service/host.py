@@ -31,7 +31,6 @@ from aiperf.service.supply import SameDisk, Supply
 from aiperf.service.wiring import Surroundings, run_service
 from aiperf.wire.bus import Seat
 from aiperf.wire.curve import WireKeys
-from aiperf.wire.ports import Pattern
 from aiperf.wire.zmq_wire import ZmqWire
 
 log = logging.getLogger(__name__)
@@ -226,7 +225,7 @@ def log_guest(buffer: LogBuffer) -> Guest:
 
     def relay(around: Surroundings, services_left: asyncio.Event) -> Coroutine[Any, Any, None]:
         name = sender_name(around.host.host_id)
-        seat = Seat(around.connect("control", Pattern.DIALOGUE, name), name)
+        seat = Seat(around.connect("control", name), name)
         return relay_lines(buffer, seat, around.host.host_id, services_left)
 
     return relay

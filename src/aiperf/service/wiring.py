@@ -29,6 +29,7 @@ from aiperf.record.assembly import RecordAssembler
 from aiperf.record.token_counts import TokenPolicy
 from aiperf.schedule.phases import phases
 from aiperf.service.cadence import cadence_of
+from aiperf.service.channels import channel_of
 from aiperf.service.dataset_manager import DatasetManager
 from aiperf.service.layout import Host, Layout, ServiceSeat, ServiceType
 from aiperf.service.membership import keep_in_touch, register, run_until_told_to_leave, say_farewell
@@ -47,7 +48,7 @@ from aiperf.service.worker_manager import WorkerManager
 from aiperf.units import ns_from_s
 from aiperf.wire.bus import OPERATOR, Hub, Seat
 from aiperf.wire.messages import Configure, ServiceFailed
-from aiperf.wire.ports import Pattern, Port, Wire
+from aiperf.wire.ports import Port, Wire
 
 log = logging.getLogger(__name__)
 
@@ -79,11 +80,11 @@ class Surroundings:
     """The host has to leave before its time: every service says so, and hands over what it can."""
     services_left: asyncio.Event = field(default_factory=asyncio.Event)
 
-    def bind(self, channel: str, pattern: Pattern) -> Port:
-        return self.wire.bind(pattern, *self.layout.bind_addresses(channel))
+    def bind(self, channel: str) -> Port:
+        return self.wire.bind(channel_of(channel).pattern, *self.layout.bind_addresses(channel))
 
-    def connect(self, channel: str, pattern: Pattern, name: str) -> Port:
-        return self.wire.connect(pattern, self.layout.address(channel, self.host.host_id), name)
+    def connect(self, channel: str, name: str) -> Port:
+        return self.wire.connect(channel_of(channel).pattern, self.layout.address(channel, self.host.host_id), name)
 
 
 async def run_service(service: ServiceSeat, around: Surroundings) -> None:
@@ -96,7 +97,7 @@ async def run_service(service: ServiceSeat, around: Surroundings) -> None:
         controller = _system_controller(around)
         await run_until_told_to_leave(controller.run(), controller.leave, around.told_to_leave)
         return
-    seat = Seat(around.connect("control", Pattern.DIALOGUE, service.service_id), service.service_id)
+    seat = Seat(around.connect("control", service.service_id), service.service_id)
     beating: asyncio.Task[None] | None = None
     try:
         made = _MAKERS[service.service_type](service, seat, around)
@@ -139,7 +140,7 @@ def _system_controller(around: Surroundings) -> SystemController:
     clock = around.clock
     schedule = phases(around.plan, around.layout.random_seed)
     return SystemController(
-        hub=Hub(around.bind("control", Pattern.DIALOGUE)),
+        hub=Hub(around.bind("control")),
         lifecycle=RunLifecycle(
             around.layout,
             schedule,
@@ -171,7 +172,7 @@ def _dataset_manager(_: ServiceSeat, seat: Seat, around: Surroundings) -> Made:
 def _timing_manager(_: ServiceSeat, seat: Seat, around: Surroundings) -> Made:
     manager = TimingManager(
         seat=seat,
-        credits=around.bind("credits", Pattern.DIALOGUE),
+        credits=around.bind("credits"),
         phases={phase.phase: phase for phase in phases(around.plan, around.layout.random_seed)},
         clock=around.clock,
         records_manager=ServiceType.RECORDS_MANAGER,
@@ -184,7 +185,7 @@ def _timing_manager(_: ServiceSeat, seat: Seat, around: Surroundings) -> Made:
 def _records_manager(_: ServiceSeat, seat: Seat, around: Surroundings) -> Made:
     manager = RecordsManager(
         seat=seat,
-        columns=around.bind("columns", Pattern.FUNNEL),
+        columns=around.bind("columns"),
         layout=around.layout,
         plan=around.plan,
         clock=around.clock,
@@ -213,8 +214,8 @@ def _record_processor(service: ServiceSeat, seat: Seat, around: Surroundings) ->
 
     processor = RecordProcessor(
         seat=seat,
-        slices=around.bind(f"records/{service.service_id}", Pattern.FUNNEL),
-        columns=around.connect("columns", Pattern.FUNNEL, service.service_id),
+        slices=around.bind(f"records/{service.service_id}"),
+        columns=around.connect("columns", service.service_id),
         make_pipeline=make_pipeline,
         supply=around.supply,
         batch_interval_s=cadence_of(layout).column_interval_s,
@@ -271,7 +272,7 @@ def _worker(service: ServiceSeat, seat: Seat, around: Surroundings) -> Made:
         seed=layout.random_seed,
         sampling=plan.input.sampling or "sequential",
         heads=[_head(plan, target) for target in targets],
-        credits=around.connect("credits", Pattern.DIALOGUE, service.service_id),
+        credits=around.connect("credits", service.service_id),
         connect_records=records_channel(
             around.wire, lambda channel: layout.address(channel, around.host.host_id), service.service_id
         ),

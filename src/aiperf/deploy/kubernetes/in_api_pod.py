@@ -31,7 +31,6 @@ from aiperf.service.host import Guest
 from aiperf.service.layout import ServiceType
 from aiperf.service.wiring import Surroundings
 from aiperf.wire.bus import OPERATOR, Seat
-from aiperf.wire.ports import Pattern
 
 SERVICE_ACCOUNT_TOKEN = Path("/var/run/secrets/kubernetes.io/serviceaccount/token")
 """Is there if the controller may speak to the cluster."""
@@ -54,7 +53,7 @@ async def _serve_run(pod: MountedRun, around: Surroundings, services_left: async
     """The API of the controller's pod: all that the user sees, and the dataset if it is made here."""
     with _dataset_here(pod) as routes:
         api = ApiHost(
-            seat=Seat(around.connect("control", Pattern.DIALOGUE, OPERATOR), OPERATOR),
+            seat=Seat(around.connect("control", OPERATOR), OPERATOR),
             clock=around.clock,
             listener=_listener(),
             tls=_tls(pod),

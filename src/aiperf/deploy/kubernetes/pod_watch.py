@@ -18,7 +18,6 @@ from aiperf.service.layout import Layout
 from aiperf.service.wiring import Surroundings
 from aiperf.wire.bus import Seat
 from aiperf.wire.messages import HostLost
-from aiperf.wire.ports import Pattern
 
 log = logging.getLogger(__name__)
 
@@ -43,7 +42,7 @@ async def watch_pods(layout: Layout, around: Surroundings, services_left: asynci
 
 
 async def _watch(layout: Layout, around: Surroundings) -> None:
-    seat = Seat(around.connect("control", Pattern.DIALOGUE, SEAT), SEAT)
+    seat = Seat(around.connect("control", SEAT), SEAT)
     ended: set[str] = set()
     async with Cluster.connect() as cluster:
         async for kind, pod in cluster.watch_pods(os.environ["POD_NAMESPACE"], run_labels(layout.run_id)):
