@@ -5,6 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 DEV_STAMP := $(VENV)/.dev-installed
+KUBERNETES_TESTS := tests/kubernetes
 
 .PHONY: demo test test-kubernetes check format docs bench clean
 
@@ -29,7 +30,7 @@ test: $(DEV_STAMP)  ## all tests that need no cluster
 	$(BIN)/python -m pytest tests/truth --quiet
 
 test-kubernetes: $(DEV_STAMP)  ## tests on a real cluster, built and started here (root; docs/testing-kubernetes.md)
-	$(BIN)/python -m pytest tests/kubernetes --quiet
+	$(BIN)/python -m pytest $(KUBERNETES_TESTS) --quiet
 
 check: $(DEV_STAMP)  ## style, types, layers, generated pages
 	$(BIN)/ruff check .
