@@ -20,6 +20,7 @@ from aiperf.endpoint.connection import Connection, Stage
 from aiperf.endpoint.counters import ClientCounters
 from aiperf.endpoint.exchange import ErrorKind, Exchange
 from aiperf.endpoint.failures import Failure, connect_failure, connect_timeout, tls_failure
+from aiperf.endpoint.pace import Pace
 from aiperf.endpoint.pool import Pool
 from aiperf.endpoint.resolver import Address, Resolver
 from aiperf.endpoint.selector import WRITABLE, Selector
@@ -73,6 +74,7 @@ class Dialer:
         """To be told at the next turn."""
         self._connects_left = settings.connects_per_tick
         self._handshakes_left = settings.handshakes_per_tick
+        self._pace = Pace(settings.connects_per_s)
 
     @property
     def connecting_count(self) -> int:
@@ -183,11 +185,14 @@ class Dialer:
                 if not pool.lookup_running:
                     self._look_up(pool)
                 return
-            exchange = waiting.popleft()
-            if not self._is_wanted(exchange):
+            if not self._is_wanted(waiting[0]):
+                waiting.popleft()
                 continue
-            self._connects_left -= 1
             now_ns = self._clock.now_ns()
+            if not self._pace.permits(now_ns):
+                return  # `turn` comes again within 50 ms.
+            exchange = waiting.popleft()
+            self._connects_left -= 1
             exchange.dns_ns = pool.lookup_overlap_ns(exchange.dispatched_ns)
             exchange.blocked_ns = now_ns - exchange.dispatched_ns - exchange.dns_ns
             self._attempt(Connection(exchange, pool.candidates(), now_ns))

@@ -18,6 +18,9 @@ class ClientSettings:
     """More would only wait in the server's accept queue, or overflow it (then each waits a second for a second SYN)."""
     connects_per_tick: int = 64
     """Connections begun between two turns of the event loop: about 3 ms of work."""
+    connects_per_s: float | None = None
+    """Faster ones overflow the accept queue of a server under load: each then waits for its SYN to be sent again after
+    one second, after three, seven, fifteen."""
     handshakes_per_tick: int = 16
     """Steps of TLS handshakes between two turns of the event loop, at up to half a millisecond each."""
     max_head_bytes: int = 1 << 20

@@ -161,6 +161,18 @@ def pattern_has_a_rate(plan: Plan, origins: Origins) -> Iterator[Problem]:
         yield Problem("has no effect without a request rate", origins["arrival_pattern"], hint)
 
 
+def ramp_has_a_concurrency(plan: Plan, origins: Origins) -> Iterator[Problem]:
+    """A ramp leads up to a concurrency, and ends before the load does."""
+    load, origin = plan.load, origins.get("concurrency_ramp_s", DEFAULT)
+    if not load.concurrency_ramp_s:
+        return
+    if load.concurrency is None:
+        yield Problem("has no effect without a concurrency", origin, "Add --concurrency.")
+    if load.duration_s is not None and load.concurrency_ramp_s >= load.duration_s:
+        what = f"is as long as the load: the whole concurrency is never reached in {load.duration_s:g} s"
+        yield Problem(what, origin, "Make it shorter, or --duration longer.")
+
+
 def warmup_pattern_has_a_rate(plan: Plan, origins: Origins) -> Iterator[Problem]:
     has_rate = plan.load.request_rate is not None or plan.warmup.warmup_request_rate is not None
     if plan.warmup.warmup_arrival_pattern is not None and not has_rate:
@@ -284,6 +296,7 @@ def artifacts_can_be_written(plan: Plan, origins: Origins) -> Iterator[Problem]:
 CHECKS: tuple[Check, ...] = (
     Check(smoothness_has_its_pattern, frozenset({"arrival_smoothness", "arrival_pattern"})),
     Check(pattern_has_a_rate, frozenset({"arrival_pattern", "request_rate"})),
+    Check(ramp_has_a_concurrency, frozenset({"concurrency_ramp_s", "concurrency", "duration_s"})),
     Check(
         warmup_has_an_end,
         frozenset(

@@ -109,6 +109,13 @@ class EndpointPlan(Section):
         Literal["pooled", "never"],
         option("Keep connections open between requests, or open one for each.", "--connection-reuse-strategy"),
     ] = "pooled"
+    connect_rate: Annotated[
+        PositiveFloat | None,
+        option(
+            "Connections opened per second at most, by all workers. Default: 5000; no limit if each request opens one.",
+            "--connect-rate",
+        ),
+    ] = None  # fmt: skip
     wait_for_model_timeout_s: Annotated[
         NonNegativeFloat,
         option("Before the load, wait so long for the model to answer; 0: do not wait.", "--wait-for-model-timeout"),
@@ -207,6 +214,10 @@ class LoadPlan(Section):
         Counts | None,
         option("Requests kept in flight; with a rate: at most so many.", "--concurrency", sweepable=True),
     ] = None
+    concurrency_ramp_s: Annotated[
+        NonNegativeFloat,
+        option("Take so long to reach the concurrency, evenly.", "--concurrency-ramp-duration"),
+    ] = 0
     request_rate: Annotated[
         Rates | None,
         option("Requests sent per second, whatever the server does.", "--request-rate", sweepable=True),

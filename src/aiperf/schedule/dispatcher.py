@@ -25,22 +25,26 @@ class Dispatcher:
     """
 
     __slots__ = (
-        "_counts", "_due_ns", "_ended", "_indices", "_limit", "_slots_max", "_start_ns", "_stop_ns", "_unlimited",
-        "in_flight", "last_due_ns",
+        "_counts", "_due_ns", "_ended", "_indices", "_limit", "_ramp_ns", "_slots_max", "_start_ns", "_stop_ns",
+        "_unlimited", "in_flight", "last_due_ns",
     )  # fmt: skip
 
     def __init__(self, slots_max: int = NONE) -> None:
         self._slots_max = NO_LIMIT if slots_max == NONE else slots_max
         self.prepare(0, NO_LIMIT, NONE)
 
-    def prepare(self, slots: int, start_ns: int, stop_ns: int) -> None:
-        """Begins a phase with an empty hand. -1: no limit of slots, no stop instant."""
+    def prepare(self, slots: int, start_ns: int, stop_ns: int, ramp_ns: int = 0) -> None:
+        """Begins a phase with an empty hand. -1: no limit of slots, no stop instant.
+
+        Slot k of n opens at `start_ns + ramp_ns * k / n`.
+        """
         self._indices: deque[int] = deque()
         self._due_ns: deque[int] = deque()
         """As long as `_indices` in open loop, empty in closed loop."""
         self._counts = [0, 0, 0, 0]
         self._ended = False
         self._start_ns = start_ns
+        self._ramp_ns = ramp_ns
         self._stop_ns = NO_LIMIT if stop_ns == NONE else stop_ns
         self.in_flight = 0
         self.last_due_ns = NONE
@@ -73,6 +77,8 @@ class Dispatcher:
         indices = self._indices
         if not indices or self.in_flight >= self._limit or not self._start_ns <= now_ns < self._stop_ns:
             return NONE
+        if self._ramp_ns and now_ns < self._next_slot_ns():
+            return NONE
         due_ns = self._due_ns
         if due_ns:
             if due_ns[0] > now_ns:
@@ -90,8 +96,12 @@ class Dispatcher:
         """When `next` can give a credit by time alone, perhaps in the past; -1: only another event can bring one."""
         if not self._indices or self.in_flight >= self._limit:
             return NONE
-        wake_ns = max(self._start_ns, self._due_ns[0]) if self._due_ns else self._start_ns
+        wake_ns = max(self._next_slot_ns(), self._due_ns[0] if self._due_ns else 0)
         return wake_ns if wake_ns < self._stop_ns else NONE
+
+    def _next_slot_ns(self) -> int:
+        """When the slot opens that one more in flight would take."""
+        return self._start_ns + self._ramp_ns * self.in_flight // self._limit
 
     def end_credits(self) -> None:
         """No more credits will come in this phase: when the hand is empty and nothing is in flight, it is drained."""

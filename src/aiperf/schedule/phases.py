@@ -39,6 +39,8 @@ class PhasePlan:
     mode: Mode
     concurrency: int | None
     """None in open loop."""
+    ramp_ns: int
+    """From the start to the full concurrency."""
     rate_rps: float | None
     """None in closed loop."""
     pattern: Pattern
@@ -72,6 +74,7 @@ def phases(plan: Plan, seed: int) -> tuple[PhasePlan, ...]:
         PROFILING,
         seed,
         concurrency=concurrency,
+        ramp_s=load.concurrency_ramp_s,
         rate_rps=rate_rps,
         pattern=load.arrival_pattern,
         smoothness=load.arrival_smoothness,
@@ -86,6 +89,7 @@ def phases(plan: Plan, seed: int) -> tuple[PhasePlan, ...]:
         WARMUP,
         seed,
         concurrency=warmup.warmup_concurrency or concurrency,
+        ramp_s=0,
         rate_rps=warmup.warmup_request_rate or rate_rps,
         pattern=warmup.warmup_arrival_pattern or load.arrival_pattern,
         smoothness=load.arrival_smoothness,
@@ -101,6 +105,7 @@ def _phase(
     seed: int,
     *,
     concurrency: int | None,
+    ramp_s: float,
     rate_rps: float | None,
     pattern: str,
     smoothness: float | None,
@@ -118,6 +123,7 @@ def _phase(
         phase=phase,
         mode=mode,
         concurrency=concurrency,
+        ramp_ns=ns_from_s(ramp_s),
         rate_rps=rate_rps,
         pattern=Pattern(pattern),
         smoothness=1.0 if smoothness is None else smoothness,

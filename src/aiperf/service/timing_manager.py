@@ -219,7 +219,8 @@ class TimingManager:
             match action:
                 case actions.PrepareWorker():
                     phase = self._start.phase
-                    prepare = PreparePhase(phase, action.slots, action.start_ns, action.stop_ns, action.cut_ns)
+                    ramp_ns = self._phases[phase].ramp_ns
+                    prepare = PreparePhase(phase, action.slots, ramp_ns, action.start_ns, action.stop_ns, action.cut_ns)
                     self._send(action.worker, prepare)
                 case actions.IssueCredits():
                     self._issue(action)

@@ -251,7 +251,7 @@ class Worker:
                     self._phase = _Phase(message.phase, message.cut_ns, self._run_id)
                     self._cpu_at_start = read_cpu_pressure()
                     self._freed_ns.clear()
-                    self._dispatcher.prepare(message.slots, message.start_ns, message.stop_ns)
+                    self._dispatcher.prepare(message.slots, message.start_ns, message.stop_ns, message.ramp_ns)
                     self._await_cut(self._phase)
                     if message.stop_ns >= 0:
                         self._call_at(message.stop_ns, self._stop_dispatching, self._phase)

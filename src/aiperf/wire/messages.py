@@ -346,6 +346,8 @@ class PreparePhase(Message):
     phase: int
     slots: int
     """Concurrency share; -1: no cap."""
+    ramp_ns: int
+    """From the start to the whole share, one slot after the other."""
     start_ns: int
     stop_ns: int
     cut_ns: int

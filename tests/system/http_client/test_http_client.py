@@ -681,6 +681,22 @@ def test_connects_in_progress_are_bounded(serve, bench):
     assert max(exchange.blocked_ns for exchange in at.submitted) > 0
 
 
+def test_connects_keep_to_their_pace(serve, bench):
+    def script(peer):
+        while peer.request():
+            peer.answer()
+
+    at = bench(serve(script).url, connects_per_s=200, reuse="never")
+    began_ns = at.clock.now_ns()
+    for _ in range(60):
+        at.submit()
+    at.finish()
+    # What the pace lets through at once is a tenth of a second's worth, and one.
+    assert at.clock.now_ns() - began_ns >= (60 - 21) * 5_000_000
+    assert all(exchange.outcome == Outcome.COMPLETED for exchange in at.submitted)
+    assert sum(exchange.blocked_ns for exchange in at.submitted) > 20 * 39 * 5_000_000, "the wait has its own name"
+
+
 def test_lack_of_descriptors_is_this_sides_failure(serve, bench, monkeypatch):
     at = bench(serve(answer_all).url)
 

@@ -355,6 +355,7 @@ def phase_plan() -> Callable[..., PhasePlan]:
 def make_phase_plan(
     *,
     concurrency: int | None = None,
+    ramp_ns: int = 0,
     rate_rps: float | None = None,
     request_count: int | None = None,
     duration_ns: int | None = None,
@@ -367,6 +368,7 @@ def make_phase_plan(
         phase=1,
         mode=mode,
         concurrency=concurrency,
+        ramp_ns=ramp_ns,
         rate_rps=rate_rps,
         pattern=pattern,
         smoothness=1.0,

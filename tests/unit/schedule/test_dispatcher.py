@@ -50,6 +50,39 @@ def test_open_loop_dispatches_each_credit_when_it_is_due():
     assert dispatcher.last_due_ns == 30
 
 
+def test_a_ramp_opens_one_slot_after_the_other():
+    dispatcher = Dispatcher()
+    dispatcher.prepare(4, start_ns=1000, stop_ns=-1, ramp_ns=400)
+    dispatcher.add(int64(*range(6)))
+    assert dispatcher.wake_ns() == 1000
+    assert take_all(dispatcher, 1000) == [0]
+    assert dispatcher.wake_ns() == 1100
+    assert take_all(dispatcher, 1099) == []
+    assert take_all(dispatcher, 1250) == [1, 2]
+    assert dispatcher.wake_ns() == 1300
+    assert take_all(dispatcher, 5000) == [3]
+    assert dispatcher.wake_ns() == -1
+
+
+def test_on_a_ramp_a_slot_that_is_open_is_refilled_at_once():
+    dispatcher = Dispatcher()
+    dispatcher.prepare(4, start_ns=0, stop_ns=-1, ramp_ns=400)
+    dispatcher.add(int64(*range(6)))
+    assert take_all(dispatcher, 150) == [0, 1]
+    dispatcher.finished(COMPLETED)
+    assert take_all(dispatcher, 160) == [2]
+    assert take_all(dispatcher, 199) == []
+
+
+def test_on_a_ramp_a_credit_also_waits_until_it_is_due():
+    dispatcher = Dispatcher()
+    dispatcher.prepare(2, start_ns=0, stop_ns=-1, ramp_ns=100)
+    dispatcher.add(int64(0, 1), int64(70, 80))
+    assert dispatcher.wake_ns() == 70
+    assert take_all(dispatcher, 60) == []
+    assert take_all(dispatcher, 90) == [0, 1]
+
+
 def test_nothing_is_dispatched_before_the_start_nor_from_the_stop_on():
     dispatcher = ready(start_ns=100, stop_ns=200)
     dispatcher.add(int64(0, 1))

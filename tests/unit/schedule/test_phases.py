@@ -37,6 +37,13 @@ def test_a_rate_is_open_loop_and_with_a_concurrency_capped():
     assert profiling(request_rate=2.0, concurrency=8).mode is Mode.CAPPED
 
 
+def test_the_measured_phase_has_the_ramp_and_warm_up_has_none():
+    load = {"concurrency": 4, "concurrency_ramp_s": 2.5}
+    warming, measured = phases(plan(load, warmup_request_count=3), 1)
+    assert (warming.ramp_ns, measured.ramp_ns) == (0, 2_500_000_000)
+    assert profiling(concurrency=4).ramp_ns == 0
+
+
 def test_a_duration_alone_sets_no_count():
     phase = profiling(duration_s=2.5)
     assert (phase.request_count, phase.duration_ns) == (None, 2_500_000_000)
