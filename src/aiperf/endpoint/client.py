@@ -57,7 +57,7 @@ from aiperf.endpoint import stamps
 from aiperf.endpoint.connection import Connection, Stage
 from aiperf.endpoint.counters import ClientCounters
 from aiperf.endpoint.dialer import Dialer
-from aiperf.endpoint.drive import Drive, glance_interval_ns
+from aiperf.endpoint.drive import TICK_INTERVAL_S, Drive, gather_interval_ns, glance_interval_ns
 from aiperf.endpoint.exchange import ErrorKind, Exchange, Outcome, Sink
 from aiperf.endpoint.failures import Failure, broken_connection, closed_early, tls_failure
 from aiperf.endpoint.pool import Pool
@@ -75,6 +75,7 @@ if TYPE_CHECKING:
     import asyncio
 
 READ_BYTES = 65536
+_SMOOTHED_TICKS = 20
 _OPEN = Stage.OPEN
 
 
@@ -98,12 +99,18 @@ class HttpClient:
         self._connections: dict[int, Connection] = {}
         """By descriptor; all that are open or being made."""
         self._in_flight: dict[Exchange, Connection | None] = {}
+        self._half_sent: set[Connection] = set()
         self._intake = ResponseIntake(sink, settings, self.counters)
         self._tls_buffers = TlsBuffers()
         self._quiet_ns = 0
         """When the latest batch was taken that held all ready sockets and has been read. Others were empty then."""
         self._latency_ns = 0
         """From dispatch to end, of the request completed last."""
+        self._shortest_ns = 0
+        """The same of the shortest of late; it grows until there is a shorter one. 0: none has completed."""
+        self._reads_per_tick = 0.0
+        """Smoothed over a second or so."""
+        self._reads_ticked = 0
         self._draining = False
         self._closed = False
         self._to_close: list[socket.socket] = []
@@ -191,6 +198,8 @@ class HttpClient:
             exchange.connection_reused = 1
             self._send(connection, exchange)
         elif not self._closed:
+            if self._drive is not None:
+                self._drive.hurry()
             self._dialer.dial(exchange)
 
     def cancel(self, exchange: Exchange, outcome: Outcome) -> None:
@@ -223,8 +232,11 @@ class HttpClient:
         if not self._draining:
             self._close_sockets()
 
-    def drain(self) -> None:
-        """Reads one batch of ready sockets, once each, and goes on with connections that are being made."""
+    def drain(self) -> bool:
+        """Reads one batch of ready sockets, once each, and goes on with connections that are being made.
+
+        Says whether there may be more: the batch was full.
+        """
         started_ns = monotonic_ns()
         ready = self._selector.ready()
         self._draining = True
@@ -254,9 +266,10 @@ class HttpClient:
         if self._to_close:
             self._close_sockets()
         self.counters.drain_max_ns = max(self.counters.drain_max_ns, monotonic_ns() - started_ns)
+        return len(ready) >= self._ready_max and not self._closed
 
-    def tick(self) -> None:
-        """Looks at deadlines; to be called every 50 ms or so."""
+    def tick(self) -> int:
+        """Looks at deadlines; to be called every `TICK_INTERVAL_S`. Says how long what arrives may wait to be read."""
         now_ns = self._clock.now_ns()
         late = []
         for exchange in self._in_flight:
@@ -268,6 +281,20 @@ class HttpClient:
             self._fail(exchange, Failure(ErrorKind.TIMEOUT, text))
         self._dialer.expire(now_ns)
         self._dialer.turn()
+        return self._patience_ns(now_ns)
+
+    def _patience_ns(self, now_ns: int) -> int:
+        """How long what arrives may wait to be read; 0 while connections are made or requests are half sent."""
+        count = self.counters.kernel_stamped_read_count
+        self._reads_per_tick += (count - self._reads_ticked - self._reads_per_tick) / _SMOOTHED_TICKS
+        self._reads_ticked = count
+        self._shortest_ns += self._shortest_ns // _SMOOTHED_TICKS
+        oldest = next(iter(self._in_flight), None)
+        if oldest is None or self._dialer.connecting_count or self._half_sent or self._reads_per_tick < 1:
+            return 0
+        latency_ns = self._shortest_ns or now_ns - oldest.dispatched_ns
+        gap_ns = len(self._in_flight) / self._reads_per_tick * TICK_INTERVAL_S * NS_PER_S
+        return gather_interval_ns(latency_ns, int(gap_ns))
 
     def _glance_due_ns(self, now_ns: int) -> int:
         youngest = next(reversed(self._in_flight), None)
@@ -304,8 +331,20 @@ class HttpClient:
         if taken_bytes == len(request):
             exchange.send_done_ns = monotonic_ns() + self._anchor_ns
         else:
-            connection.unsent = memoryview(request)[taken_bytes:]
-            self._selector.change(connection.descriptor, writable=True)
+            self._leave_unsent(connection, memoryview(request)[taken_bytes:])
+
+    def _leave_unsent(self, connection: Connection, rest: memoryview) -> None:
+        """The rest follows when the socket takes more."""
+        connection.unsent = rest
+        self._half_sent.add(connection)
+        self._selector.change(connection.descriptor, writable=True)
+        if self._drive is not None:
+            self._drive.hurry()
+
+    def _all_sent(self, connection: Connection) -> None:
+        """Nothing more is to be sent on it, or can be."""
+        connection.unsent = None
+        self._half_sent.discard(connection)
 
     def _send_rest(self, connection: Connection) -> None:
         exchange, unsent = connection.exchange, connection.unsent
@@ -323,14 +362,14 @@ class HttpClient:
         if taken_bytes < len(unsent):
             connection.unsent = unsent[taken_bytes:]
             return
-        connection.unsent = None
+        self._all_sent(connection)
         self._selector.change(connection.descriptor, writable=False)
         if exchange is not None and exchange.send_done_ns < 0:
             exchange.send_done_ns = monotonic_ns() + self._anchor_ns
 
     def _give_up_sending(self, connection: Connection, error: OSError) -> None:
         """Leaves the verdict to the reading side: there may be a response, and there will be an end of file."""
-        connection.unsent = None
+        self._all_sent(connection)
         connection.send_error = error
         if not isinstance(error, (BrokenPipeError, ConnectionResetError)):
             with suppress(OSError):
@@ -400,8 +439,7 @@ class HttpClient:
                 self._hang_up(connection)
             return
         if answer:  # to a change of keys; behind what is still to be sent, for records must stay in order
-            connection.unsent = memoryview(bytes(connection.unsent or b"") + answer)
-            self._selector.change(connection.descriptor, writable=True)
+            self._leave_unsent(connection, memoryview(bytes(connection.unsent or b"") + answer))
         if plaintext:
             self._take(connection, exchange, stamp_ns, after_ns, plaintext)
         if closed and connection.exchange is exchange:
@@ -421,7 +459,9 @@ class HttpClient:
     def _complete(self, connection: Connection, exchange: Exchange, end_ns: int) -> None:
         """The response is complete by its framing. The connection is free before the sink is told: it may submit."""
         framing = connection.framing
-        self._latency_ns = end_ns - exchange.dispatched_ns
+        self._latency_ns = latency_ns = end_ns - exchange.dispatched_ns
+        if latency_ns < self._shortest_ns or not self._shortest_ns:
+            self._shortest_ns = latency_ns
         connection.exchange = None
         connection.served_count += 1
         if self._pooled and framing.keep_alive and connection.unsent is None and connection.send_error is None:
@@ -498,6 +538,7 @@ class HttpClient:
     def _discard(self, connection: Connection) -> None:
         """Closes the connection, at the end of the batch if there is one."""
         del self._connections[connection.descriptor]
+        self._half_sent.discard(connection)
         self._selector.remove(connection.descriptor)
         if connection.stage == Stage.OPEN:
             self._pools[connection.url_index].idle.pop(connection, None)

@@ -9,6 +9,11 @@ share a read are thereby known to within 3 % of their latency, or 3 ms (the loop
 load every batch of ready sockets is such a look, and glances are left out. A starved process does not glance; its
 intervals grow, as they must.
 
+*Gathering.* The kernel has stamped what arrived, so reading it a little later costs no truth, as long as no later bytes
+of the same stream join it and the slot that it frees is not kept waiting. With many slow streams in flight the client
+therefore looks at fixed times, every 1 to 5 ms, instead of being woken for each chunk: `gather_interval_ns`. At 2,000
+chunks a second that takes a third of the CPU time. Whatever is urgent (`hurry`) ends it until the next tick.
+
 Why not every millisecond: what costs is being woken, on a virtual machine 30 to 80 µs: with requests of a second one by
 one 0.4 to 0.6 % of a core; every millisecond it would be 3 %.
 """
@@ -25,6 +30,14 @@ POLL_INTERVAL_S = 0.001
 _GLANCE_MIN_NS = 2 * NS_PER_MS
 _GLANCE_MAX_NS = 10 * NS_PER_MS
 _GLANCE_SHARE = 32
+_GATHER_MIN_NS = 1 * NS_PER_MS
+_GATHER_MAX_NS = 5 * NS_PER_MS
+_GATHER_SHARE = 2048
+"""Of a request's latency: a slot is refilled later by at most 0.05 % of the time it is in use."""
+_BATCHES_PER_GATHERING = 4
+"""Full ones, before others on the loop get their turn."""
+_GATHER_GAP_SHARE = 16
+"""Of the mean gap between a stream's chunks: how much nearer than usual two may come before they share a read."""
 
 
 def glance_interval_ns(latency_ns: int) -> int:
@@ -32,22 +45,35 @@ def glance_interval_ns(latency_ns: int) -> int:
     return min(max(latency_ns // _GLANCE_SHARE, _GLANCE_MIN_NS), _GLANCE_MAX_NS)
 
 
+def gather_interval_ns(latency_ns: int, gap_ns: int) -> int:
+    """How long what has arrived may wait to be read when requests take so long and a stream's chunks are so far apart.
+
+    0: not at all. Units: ns.
+    """
+    interval_ns = min(latency_ns // _GATHER_SHARE, gap_ns // _GATHER_GAP_SHARE, _GATHER_MAX_NS)
+    return interval_ns if interval_ns >= _GATHER_MIN_NS else 0
+
+
 class Drive:
     """Drives from its making until `stop`.
 
-    `drain` reads what is ready; `tick` looks at deadlines. `glance_due_ns(now_ns)` says when a glance is due, on the
-    clock of `now_ns`; -1: not now, ask again at the next tick.
+    `drain` reads what is ready and says whether there may be more; `tick` looks at deadlines and says how long what
+    arrives until the next tick may wait to be read (0: not at all). `glance_due_ns(now_ns)` says when a glance is due,
+    on the clock of `now_ns`; -1: not now, ask again at the next tick.
     """
 
-    __slots__ = ("_descriptor", "_drain", "_glance", "_glance_due_ns", "_loop", "_now_ns", "_tick", "_ticker")
+    __slots__ = (
+        "_descriptor", "_drain", "_gather", "_gather_s", "_glance", "_glance_due_ns", "_loop", "_now_ns", "_tick",
+        "_ticker",
+    )  # fmt: skip
 
     def __init__(
         self,
         loop: asyncio.AbstractEventLoop,
         *,
         descriptor: int,
-        drain: Callable[[], None],
-        tick: Callable[[], None],
+        drain: Callable[[], bool],
+        tick: Callable[[], int],
         now_ns: Callable[[], int],
         glance_due_ns: Callable[[int], int],
     ) -> None:
@@ -59,6 +85,9 @@ class Drive:
         self._glance_due_ns = glance_due_ns
         self._glance: asyncio.TimerHandle | None = None
         self._ticker: asyncio.TimerHandle | None = None
+        self._gather: asyncio.TimerHandle | None = None
+        """Set while sockets are looked at by this timer alone."""
+        self._gather_s = 0.0
         if descriptor >= 0:
             loop.add_reader(descriptor, drain)
             self._ticker = loop.call_later(TICK_INTERVAL_S, self._on_tick)
@@ -66,6 +95,7 @@ class Drive:
             self._ticker = loop.call_later(POLL_INTERVAL_S, self._on_poll)
 
     def stop(self) -> None:
+        self.hurry()
         if self._descriptor >= 0:
             self._loop.remove_reader(self._descriptor)
         for handle in (self._glance, self._ticker):
@@ -73,11 +103,34 @@ class Drive:
                 handle.cancel()
         self._glance = self._ticker = None
 
+    def hurry(self) -> None:
+        """Something must not wait: sockets are read as soon as they are ready, until a tick allows otherwise."""
+        if self._gather is not None:
+            self._gather.cancel()
+            self._gather = None
+            self._loop.add_reader(self._descriptor, self._drain)
+
     def _on_tick(self) -> None:
         self._ticker = self._loop.call_later(TICK_INTERVAL_S, self._on_tick)
-        self._tick()
-        if self._glance is None and self._ticker is not None:
+        gather_ns = self._tick()
+        if self._ticker is None:
+            return  # stopped meanwhile
+        if not gather_ns:
+            self.hurry()
+        elif self._gather is None:
+            self._loop.remove_reader(self._descriptor)
+            self._gather_s = gather_ns / NS_PER_S
+            self._gather = self._loop.call_later(self._gather_s, self._on_gather)
+        else:
+            self._gather_s = gather_ns / NS_PER_S
+        if self._glance is None and self._gather is None:
             self._on_glance()
+
+    def _on_gather(self) -> None:
+        self._gather = self._loop.call_later(self._gather_s, self._on_gather)
+        for _ in range(_BATCHES_PER_GATHERING):
+            if not self._drain() or self._gather is None:
+                break
 
     def _on_poll(self) -> None:
         """Every look of a selector without descriptor is a glance too."""
@@ -93,7 +146,7 @@ class Drive:
             self._drain()
             now_ns = self._now_ns()
             due_ns = self._glance_due_ns(now_ns)
-        if due_ns < 0 or self._ticker is None:
+        if due_ns < 0 or self._ticker is None or self._gather is not None:
             self._glance = None
         else:
             delay_s = max(due_ns - now_ns, NS_PER_MS) / NS_PER_S

@@ -36,6 +36,8 @@ class Behaviour:
     """From the arrival of the request's last byte to the first token; the mean, if it is drawn."""
     itl_ns: int = 0
     """From one chunk to the next; the mean, if it is drawn."""
+    grain_ns: int = 0
+    """A chunk waits so long for others and leaves with them: fewer wake-ups with many slow streams."""
     lognormal: bool = False
     ttft_sigma: float = 0.5
     itl_sigma: float = 0.5

@@ -115,6 +115,9 @@ def _add_latency(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--ttft", type=_not_negative, default=0, metavar="MS", help="time to the first token")
     group.add_argument("--itl", type=_not_negative, default=0, metavar="MS", help="time between chunks")
     group.add_argument(
+        "--grain", type=_not_negative, default=0, metavar="MS", help="a chunk waits so long for others (default 0)"
+    )
+    group.add_argument(
         "--latency", choices=("constant", "lognormal"), default="constant", help="lognormal draws; MS is then the mean"
     )
     group.add_argument("--ttft-sigma", type=_not_negative, default=0.5, metavar="S", help="spread (default 0.5)")
@@ -168,6 +171,7 @@ def _behaviour(options: argparse.Namespace) -> Behaviour:
         report_usage=not options.no_usage,
         ttft_ns=round(options.ttft * NS_PER_MS),
         itl_ns=round(options.itl * NS_PER_MS),
+        grain_ns=round(options.grain * NS_PER_MS),
         lognormal=options.latency == "lognormal",
         ttft_sigma=options.ttft_sigma,
         itl_sigma=options.itl_sigma,

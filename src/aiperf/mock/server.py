@@ -139,7 +139,7 @@ class Server:
         """When the loop has something to do by itself; -1: only when somebody calls."""
         instants = []
         if self._due:
-            due_ns = self._due[0][0]
+            due_ns = self._due[0][0] + self._behaviour.grain_ns
             instants.append(max(due_ns, self._stall_ns[1]) if due_ns >= self._stall_ns[0] else due_ns)
         if self._idle:
             instants.append(self._idle[0][0])

@@ -94,6 +94,11 @@ class SliceOutlet:
         """How much went over the disk because the record processor did not keep up."""
         return self._spill.total_bytes
 
+    @property
+    def size_bytes(self) -> int:
+        """About how much has gathered for the next slice."""
+        return self._writer.size_bytes
+
     def configure(self, worker_index: int, processors: Sequence[str]) -> None:
         """Names the record processors in reach; each worker has its own, as evenly as the numbers allow."""
         self._worker_index = worker_index

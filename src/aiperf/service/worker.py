@@ -55,7 +55,11 @@ from aiperf.wire.ports import Port
 log = logging.getLogger(__name__)
 
 FLUSH_INTERVAL_S = 0.05
-"""How often slices leave. Long enough to spread their cost, short enough for a live view and small memory."""
+"""How often slices may leave."""
+FLUSH_BYTES = 64 << 10
+"""A smaller slice waits for more, to spread its cost, …"""
+FLUSH_AFTER_S = 0.25
+"""… but only so long: there is a live view."""
 
 LOOP_TIMER_GRAIN_S = 0.001
 """The event loop's timers are exact to a millisecond, either way."""
@@ -406,6 +410,7 @@ class Worker:
     # Slices
 
     async def _flush_slices(self) -> None:
+        flushed_ns = self._clock.now_ns()
         while True:
             slept_at_ns = self._clock.now_ns()
             await asyncio.sleep(FLUSH_INTERVAL_S)
@@ -413,4 +418,6 @@ class Worker:
             if self._phase is not None and self._phase.phase == PROFILING and not self._phase.drained:
                 lag_ns = now_ns - slept_at_ns - round(FLUSH_INTERVAL_S * NS_PER_S)
                 self._loop_lag_max_ns = max(self._loop_lag_max_ns, lag_ns)
-            self._outlet.flush(now_ns)
+            if self._outlet.size_bytes >= FLUSH_BYTES or now_ns - flushed_ns >= FLUSH_AFTER_S * NS_PER_S:
+                self._outlet.flush(now_ns)
+                flushed_ns = now_ns

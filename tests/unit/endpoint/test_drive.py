@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aiperf.endpoint.drive import Drive, glance_interval_ns
+from aiperf.endpoint.drive import Drive, gather_interval_ns, glance_interval_ns
 from aiperf.units import NS_PER_MS
 
 
@@ -55,12 +55,15 @@ class Client:
         self.looked_ns: list[int] = [0]
         self.then = lambda: None
         """What a look brings about."""
+        self.full_batches = 0
+        """So many looks find more than they can take."""
+        self.gather_ns = 0
         self.ticked_ns: list[int] = []
         self.drive = Drive(
             self.loop,
             descriptor=descriptor,
             drain=self.look,
-            tick=lambda: self.ticked_ns.append(self.loop.now_ns),
+            tick=self.tick,
             now_ns=lambda: self.loop.now_ns,
             glance_due_ns=lambda now_ns: self.looked_ns[-1] + self.interval_ns if self.in_flight else -1,
         )
@@ -68,6 +71,12 @@ class Client:
     def look(self):
         self.looked_ns.append(self.loop.now_ns)
         self.then()
+        self.full_batches -= 1
+        return self.full_batches >= 0
+
+    def tick(self):
+        self.ticked_ns.append(self.loop.now_ns)
+        return self.gather_ns
 
 
 def test_quiet_sockets_are_glanced_at_while_requests_are_in_flight():
@@ -111,6 +120,71 @@ def test_busy_client_is_not_glanced_for():
         client.loop.run(step * 4 * NS_PER_MS)
         client.look()
     assert client.looked_ns == [step * 4 * NS_PER_MS for step in range(50)]
+
+
+def test_while_it_gathers_sockets_are_looked_at_by_time_alone():
+    client = Client()
+    client.in_flight = True
+    client.gather_ns = 5 * NS_PER_MS
+    client.loop.run(120 * NS_PER_MS)
+    assert not client.loop.readers
+    assert client.looked_ns[1:] == [n * NS_PER_MS for n in range(55, 121, 5)]
+
+
+def test_gathering_ends_when_a_tick_says_so_and_glances_go_on():
+    client = Client()
+    client.in_flight = True
+    client.gather_ns = 5 * NS_PER_MS
+    client.loop.run(70 * NS_PER_MS)
+    client.gather_ns = 0
+    client.loop.run(140 * NS_PER_MS)
+    assert list(client.loop.readers) == [3]
+    assert client.looked_ns[-3:] == [119 * NS_PER_MS, 127 * NS_PER_MS, 135 * NS_PER_MS]
+    assert len(client.loop.timers) == 2  # tick and glance
+
+
+def test_what_hurries_is_read_at_once():
+    client = Client()
+    client.gather_ns = 5 * NS_PER_MS
+    client.loop.run(60 * NS_PER_MS)
+    client.drive.hurry()
+    assert list(client.loop.readers) == [3]
+    count = len(client.looked_ns)
+    client.loop.run(99 * NS_PER_MS)
+    assert len(client.looked_ns) == count
+    client.loop.run(101 * NS_PER_MS)
+    assert not client.loop.readers
+
+
+def test_full_batches_are_followed_by_others_at_once_but_not_for_ever():
+    client = Client()
+    client.gather_ns = 5 * NS_PER_MS
+    client.full_batches = 5
+    client.loop.run(64 * NS_PER_MS)
+    assert client.looked_ns[1:] == [55 * NS_PER_MS] * 4 + [60 * NS_PER_MS] * 2
+
+
+def test_a_gathering_drive_that_is_stopped_leaves_nothing_with_the_loop():
+    client = Client()
+    client.gather_ns = 5 * NS_PER_MS
+    client.loop.run(70 * NS_PER_MS)
+    client.drive.stop()
+    assert not client.loop.timers
+    assert not client.loop.readers
+
+
+@pytest.mark.parametrize(
+    ("latency_ms", "gap_ms", "interval_ns"),
+    [
+        (1_000, 20, 0),  # half a millisecond would be all: not worth it
+        (3_000, 12, 0),  # chunks come too densely
+        (4_096, 1_000, 2 * NS_PER_MS),
+        (60_000, 32, 2 * NS_PER_MS),
+        (60_000, 5_000, 5 * NS_PER_MS),
+    ],
+)
+def test_only_what_is_slow_and_sparse_is_gathered(latency_ms, gap_ms, interval_ns):
+    assert gather_interval_ns(latency_ms * NS_PER_MS, gap_ms * NS_PER_MS) == interval_ns
 
 
 def test_deadlines_are_looked_at_every_50_ms():
