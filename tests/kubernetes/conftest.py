@@ -2,26 +2,29 @@
 
 AIPERF_TEST_KUBECONFIG (with AIPERF_TEST_IMAGE, an image that its nodes can get) chooses a cluster of one's own. Without
 it the harness's cluster is used if it is up, and brought up for the session if not. If none can be had, tests fail.
+Sessions (the workers of pytest-xdist are such) share a cluster; each has a server of its own there.
 """
 
+import contextlib
+import functools
 import json
 import os
 import select
 import subprocess
-import sys
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from tests.kubernetes.cluster.places import PROJECT_IMAGE
+from tests.kubernetes.harness import NoClusterError, shared, spare
 from tests.kubernetes.runs import Launcher, launching
+from tests.kubernetes.script_pods import script_pod
 
-ROOT = Path(__file__).resolve().parents[2]
-LOCK_WAIT_S = 600
-"""Another checkout's tests may have the machine's cluster."""
+from aiperf.deploy.kubernetes.cluster import Cluster as Client
+
 HANG_S = 90
 """Far more than anything here takes on a slow machine."""
 
@@ -34,12 +37,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if Path(__file__).parent in item.path.parents:
             item.add_marker(pytest.mark.kubernetes)
-
-
-def harness(*arguments: str, **options: Any) -> subprocess.CompletedProcess[str]:
-    """A command of the harness, which runs to its end."""
-    command = [sys.executable, "-m", "tests.kubernetes.cluster", *arguments]
-    return subprocess.run(command, check=False, cwd=ROOT, capture_output=True, text=True, **options)
 
 
 class Cluster:
@@ -69,60 +66,14 @@ class Cluster:
         """The object or list, as data."""
         return json.loads(self.kubectl("get", *arguments, "--output=json").stdout)
 
-    def now(self) -> dict[str, Any]:
-        """The status of the harness's cluster, as it is now."""
-        return dict(json.loads(harness("status").stdout))
-
     def apply(self, *documents: dict[str, Any], check: bool = True) -> subprocess.CompletedProcess[str]:
         text = "\n---\n".join(json.dumps(document) for document in documents)
         return self.kubectl("apply", "--filename=-", stdin=text, check=check)
 
 
-class HarnessCluster(Cluster):
-    """The harness's own, which can be ended and begun anew under the same handle."""
-
-    def __init__(self) -> None:
-        self._lifeline: int | None = None
-        already = json.loads(harness("status").stdout or '{"up": false}')
-        self.is_ours = not already["up"]
-        if already["up"]:
-            loaded = harness("load-image")
-            if loaded.returncode:
-                pytest.fail(f"the image cannot be put into the cluster:\n{loaded.stderr}", pytrace=False)
-        status = self._start() if self.is_ours else already
-        super().__init__(status["kubeconfig"], PROJECT_IMAGE, status["kubectl"], status)
-
-    def _start(self) -> dict[str, Any]:
-        # The cluster lives as long as the writing end: it ends with these tests, also when they are killed.
-        reading, self._lifeline = os.pipe()
-        try:
-            result = harness("up", f"--wait={LOCK_WAIT_S}", f"--lifeline={reading}", pass_fds=[reading])
-        finally:
-            os.close(reading)
-        if result.returncode:
-            self.cut()
-            pytest.fail(f"no cluster to test with (docs/testing-kubernetes.md):\n{result.stderr}", pytrace=False)
-        return json.loads(result.stdout)
-
-    def again(self) -> None:
-        """A new cluster after the old one has gone."""
-        self.status = self._start()
-
-    def cut(self) -> None:
-        """What the kernel does when the tests are killed."""
-        if self._lifeline is not None:
-            os.close(self._lifeline)
-            self._lifeline = None
-
-    def down(self) -> None:
-        result = harness("down")
-        assert result.returncode == 0, result.stderr
-        self.cut()
-
-
 @pytest.fixture(scope="session")
 def cluster() -> Iterator[Cluster]:
-    """A cluster that is ready."""
+    """A cluster that is ready, and that others use as well: a test may look only at what is its own."""
     if kubeconfig := os.environ.get("AIPERF_TEST_KUBECONFIG"):
         image = os.environ.get("AIPERF_TEST_IMAGE")
         assert image, (
@@ -130,12 +81,25 @@ def cluster() -> Iterator[Cluster]:
         )
         yield Cluster(kubeconfig, image, os.environ.get("AIPERF_TEST_KUBECTL", "kubectl"), None)
         return
-    own = HarnessCluster()
-    yield own
-    if own.is_ours:
-        own.down()
-        left = harness("remains").stdout
-        assert not left, f"left on the machine:\n{left}"
+    with contextlib.ExitStack() as held:
+        try:
+            status = held.enter_context(shared())
+        except NoClusterError as error:
+            pytest.fail(f"no cluster to test with: {error}", pytrace=False)
+        yield Cluster(status["kubeconfig"], PROJECT_IMAGE, status["kubectl"], status)
+
+
+@contextlib.contextmanager
+def cluster_of_ones_own() -> Iterator[Cluster]:
+    """For the tests of a module that hurt theirs or must be alone on it. It comes and goes beside the shared one."""
+    if os.environ.get("AIPERF_TEST_KUBECONFIG"):
+        pytest.skip("a cluster that the harness did not make is not hurt by these tests")
+    with spare() as own:
+        try:
+            status = own.begin()
+        except NoClusterError as error:
+            pytest.fail(f"no cluster of one's own to test with: {error}", pytrace=False)
+        yield Cluster(status["kubeconfig"], PROJECT_IMAGE, status["kubectl"], status)
 
 
 @pytest.fixture
@@ -207,15 +171,21 @@ class Server:
         self._cluster.kubectl("delete", "namespace", self.namespace, "--wait=false", check=False)
 
 
-@pytest.fixture(scope="session")
-def server(cluster: Cluster) -> Iterator[Server]:
-    """The server that runs measure."""
+@contextlib.contextmanager
+def serving(cluster: Cluster) -> Iterator[Server]:
     server = Server(cluster)
     try:
         server.start()
         yield server
     finally:
         server.stop()
+
+
+@pytest.fixture(scope="session")
+def server(cluster: Cluster) -> Iterator[Server]:
+    """The server that runs measure."""
+    with serving(cluster) as server:
+        yield server
 
 
 @pytest.fixture
@@ -230,6 +200,19 @@ def module_aiperf(cluster: Cluster) -> Iterator[Launcher]:
     """As `aiperf`, for runs that the tests of a module share."""
     with launching(cluster) as launcher:
         yield launcher
+
+
+@pytest.fixture
+async def client(cluster: Cluster) -> AsyncIterator[Client]:
+    """The product's own client of the cluster."""
+    async with Client.connect(Path(cluster.kubeconfig)) as connected:
+        yield connected
+
+
+@pytest.fixture
+def pod(cluster: Cluster, namespace: str) -> Callable[..., dict[str, Any]]:
+    """A factory of manifests: `pod("name", "script")`, for the test's namespace."""
+    return functools.partial(script_pod, cluster.image, namespace)
 
 
 @pytest.fixture

@@ -1,20 +1,14 @@
 """The client of a cluster, and what it finds out, on a real one."""
 
 import asyncio
-import contextlib
 import hashlib
 import json
-import os
-import signal
-import socket
-import subprocess
-import sys
-import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.kubernetes.script_pods import LABELS, RUN_ID, STREAM, fetched, running, until
 
 from aiperf.api.certificate import make_certificate
 from aiperf.api.connection import Connections
@@ -29,27 +23,6 @@ from aiperf.deploy.kubernetes.preflight import failed, preflight, render
 from aiperf.deploy.kubernetes.reach import Entrance, open_way
 from aiperf.deploy.kubernetes.survey import survey
 from aiperf.errors import ClusterError
-
-RUN_ID = "0123456789ab"
-LABELS = {"aiperf/run-id": RUN_ID, "app.kubernetes.io/managed-by": "aiperf"}
-HANG_S = 90
-PYTHON = "/opt/aiperf/bin/python3"
-
-STREAM = """
-import socket, threading
-block = bytes(range(256)) * 4096
-def serve(connection):
-    left = int(connection.makefile().readline())
-    while left:
-        part = block[:left]
-        connection.sendall(part)
-        left -= len(part)
-    connection.recv(1)
-server = socket.create_server(("", 8443), backlog=64)
-while True:
-    threading.Thread(target=serve, args=(server.accept()[0],), daemon=True).start()
-"""
-"""Sends as many bytes as the first line asks for."""
 
 TLS_SERVER = """
 import http.server, os, ssl
@@ -69,80 +42,6 @@ context.load_cert_chain("/tmp/CERTIFICATE", "/tmp/KEY")
 server.socket = context.wrap_socket(server.socket, server_side=True)
 server.serve_forever()
 """
-
-
-@pytest.fixture
-async def client(cluster: Any) -> AsyncIterator[Cluster]:
-    async with Cluster.connect(Path(cluster.kubeconfig)) as connected:
-        yield connected
-
-
-@pytest.fixture
-def pod(cluster: Any, namespace: str) -> Callable[..., dict[str, Any]]:
-    """A factory of manifests: a pod of the project's image that runs a script, as the `restricted` level asks."""
-
-    def make(name: str, script: str, labels: dict[str, str] | None = None, **container: Any) -> dict[str, Any]:
-        security = {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}}
-        return {
-            "apiVersion": "v1",
-            "kind": "Pod",
-            "metadata": {"name": name, "namespace": namespace, "labels": {**LABELS, **(labels or {})}},
-            "spec": {
-                "restartPolicy": "Never",
-                "terminationGracePeriodSeconds": 0,
-                "securityContext": {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}},
-                "containers": [
-                    {
-                        "name": "worker",
-                        "image": cluster.image,
-                        "command": [PYTHON, "-u", "-c", script],
-                        "securityContext": security,
-                        "terminationMessagePolicy": "FallbackToLogsOnError",
-                    }
-                    | container
-                ],
-            },
-        }
-
-    return make
-
-
-async def until(condition: Callable[[], Any], what: str) -> Any:
-    deadline_s = time.monotonic() + HANG_S
-    while not (value := await condition()):
-        assert time.monotonic() < deadline_s, f"still not: {what}"
-        await asyncio.sleep(0.2)
-    return value
-
-
-async def running(client: Cluster, manifest: dict[str, Any]) -> None:
-    """Makes the pod and waits until it runs."""
-    await client.create(manifest)
-    metadata = manifest["metadata"]
-
-    async def runs() -> bool:
-        there = await client.get("Pod", metadata["name"], metadata["namespace"])
-        return there is not None and there["status"].get("phase") == "Running"
-
-    await until(runs, f"{metadata['name']} runs")
-
-
-def fetched(port: int, count: int) -> bytes:
-    """So many bytes, or as many as came before the connection broke."""
-    received = bytearray()
-    with contextlib.suppress(ConnectionError), socket.create_connection(("127.0.0.1", port)) as connection:
-        connection.sendall(b"%d\n" % count)
-        while len(received) < count and (data := connection.recv(1 << 20)):
-            received += data
-    return bytes(received)
-
-
-def download_without_end(port: int, counts: list[int]) -> None:
-    """Returns only when the connection has ended as if all had come."""
-    with socket.create_connection(("127.0.0.1", port), timeout=HANG_S) as connection:
-        connection.sendall(b"%d\n" % (1 << 50))
-        while data := connection.recv(1 << 20):
-            counts.append(len(data))
 
 
 def blueprint_of(image: str, *words: str, **known: Any) -> Blueprint:
@@ -468,80 +367,3 @@ async def test_a_run_without_a_controller_is_told_as_that(client: Cluster, names
     with pytest.raises(ClusterError, match=f"the controller of run {RUN_ID} does not run"):
         async with open_way(client, Entrance(namespace, RUN_ID, "port-forward", "t", "c")):
             pass
-
-
-# Restarts
-
-
-async def test_an_api_server_that_is_killed_costs_nothing_but_a_moment(
-    client: Cluster, cluster: Any, namespace: str, pod: Any
-):
-    if cluster.status is None:
-        pytest.skip("only the harness's API server may be killed")
-    seen: list[tuple[str, str]] = []
-    lines: list[str] = []
-
-    async def watch() -> None:
-        async for kind, each in client.watch_pods(namespace, LABELS):
-            seen.append((kind, each["metadata"]["name"]))
-
-    async def follow() -> None:
-        async for line in client.follow_log("ticks", namespace, "worker"):
-            lines.append(line)  # noqa: PERF401 (it never ends)
-
-    async def find() -> str:
-        return "server"
-
-    await running(client, pod("server", STREAM))
-    await running(client, pod("ticks", "import time\nfor i in range(10**6): print(i); time.sleep(0.1)"))
-    await client.create(pod("goes", "import time; time.sleep(1000)"))
-    works = [asyncio.create_task(watch()), asyncio.create_task(follow())]
-
-    async def known() -> bool:
-        return bool(lines) and ("ADDED", "goes") in seen
-
-    try:
-        await until(known, "watch and log have begun")
-        async with PortForward(client, namespace, find, 8443) as forward:
-
-            async def carries() -> bool:
-                return len(await asyncio.to_thread(fetched, forward.port, 1000)) == 1000
-
-            await until(carries, "the port-forward")
-            counts: list[int] = []
-            download = asyncio.create_task(asyncio.to_thread(download_without_end, forward.port, counts))
-
-            async def flows() -> bool:
-                return len(counts) > 10
-
-            await until(flows, "the download has begun")
-            _kill_api_server()
-            with pytest.raises(ConnectionResetError):
-                await download
-            await client.delete("Pod", "goes", namespace)
-            manifest = {"apiVersion": "v1", "kind": "ConfigMap"}
-            await client.create({**manifest, "metadata": {"name": "late", "namespace": namespace, "labels": LABELS}})
-            await until(carries, "the port-forward once more")
-
-        async def deleted() -> bool:
-            return ("DELETED", "goes") in seen
-
-        await until(deleted, "the watch tells what went")
-        already = len(lines)
-
-        async def grows() -> bool:
-            return len(lines) > already
-
-        await until(grows, "the log goes on")
-        assert lines == [str(number) for number in range(len(lines))]
-    finally:
-        for work in works:
-            work.cancel()
-        await asyncio.gather(*works, return_exceptions=True)
-
-
-def _kill_api_server() -> None:
-    command = [sys.executable, "-m", "tests.kubernetes.cluster", "status"]
-    root = Path(__file__).resolve().parents[2]
-    status = json.loads(subprocess.run(command, check=True, cwd=root, capture_output=True, text=True).stdout)
-    os.kill(status["programs"]["kube-apiserver"]["pid"], signal.SIGKILL)

@@ -1,41 +1,38 @@
 """A harness whose tests were killed in the middle leaves nothing, and a new cluster comes up after it."""
 
-import json
-import subprocess
-import sys
-from pathlib import Path
+import os
+from collections.abc import Iterator
 
 import pytest
+from tests.kubernetes.cluster.places import PROJECT_IMAGE
+from tests.kubernetes.conftest import RESTRICTED, Cluster
+from tests.kubernetes.harness import SpareCluster, spare
 
-ROOT = Path(__file__).resolve().parents[2]
-
-
-def harness(*arguments):
-    command = [sys.executable, "-m", "tests.kubernetes.cluster", *arguments]
-    return subprocess.run(command, check=False, cwd=ROOT, capture_output=True, text=True)
+pytestmark = pytest.mark.xdist_group("own-cluster")
 
 
-def test_killed_tests_leave_nothing_and_a_new_cluster_comes_up(cluster, namespace, eventually):
-    if cluster.status is None or not cluster.is_ours:
-        pytest.skip("a cluster that these tests did not bring up is not ended by them")
+@pytest.fixture
+def own() -> Iterator[SpareCluster]:
+    if os.environ.get("AIPERF_TEST_KUBECONFIG"):
+        pytest.skip("about the harness itself")
+    with spare() as own:
+        yield own
+
+
+def test_killed_tests_leave_nothing_and_a_new_cluster_comes_up(own, eventually):
+    status = own.begin()
+    cluster = Cluster(status["kubeconfig"], PROJECT_IMAGE, status["kubectl"], status)
     forever = {"name": "it", "image": cluster.image, "args": ["mock-server", "--port", "8000"]}
-    forever["securityContext"] = {
-        "runAsNonRoot": True,
-        "allowPrivilegeEscalation": False,
-        "capabilities": {"drop": ["ALL"]},
-        "seccompProfile": {"type": "RuntimeDefault"},
-    }
-    metadata = {"name": "forever", "namespace": namespace}
-    cluster.apply({"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": {"containers": [forever]}})
-    cluster.kubectl("--namespace", namespace, "wait", "--for=condition=Ready", "pod/forever", "--timeout=60s")
-    assert "containerd-shim" in harness("remains").stdout
+    spec = {"containers": [forever | {"securityContext": RESTRICTED}]}
+    cluster.apply({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "forever"}, "spec": spec})
+    cluster.kubectl("wait", "--for=condition=Ready", "pod/forever", "--timeout=60s")
+    assert "containerd-shim" in own.harness("remains").stdout
 
-    cluster.cut()
-    eventually(lambda: json.loads(harness("status").stdout) == {"up": False}, "the node has ended by itself")
-    eventually(lambda: "process" not in harness("remains").stdout, "all of its processes have ended")
+    own.cut()
+    eventually(lambda: own.harness.status() == {"up": False}, "the node has ended by itself")
+    eventually(lambda: "process" not in own.harness("remains").stdout, "all of its processes have ended")
     for _ in range(2):
-        assert harness("down").returncode == 0
-        assert harness("remains").stdout.strip() == ""
+        own.harness.down()
 
-    cluster.again()
-    assert cluster.get("nodes")["items"]
+    status = own.begin()
+    assert Cluster(status["kubeconfig"], PROJECT_IMAGE, status["kubectl"], status).get("nodes")["items"]

@@ -3,7 +3,6 @@
 import json
 import re
 import signal
-import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -126,23 +125,6 @@ def test_a_run_that_is_over_is_removed_with_the_namespace_that_was_made_for_it(c
     told = words.run("kube", "cleanup", "-n", space).stdout
     assert told.startswith(f"removed run {run_id} with namespace {space}: it is failed")
     assert cluster.kubectl("get", "namespace", space, check=False).returncode != 0
-
-
-def test_what_outlived_its_time_is_swept_by_the_next_benchmark(cluster: Cluster, place: str, words: Words) -> None:
-    run_id = uuid.uuid4().hex[:12]
-    labels = {"aiperf/run-id": run_id, "app.kubernetes.io/managed-by": "aiperf"}
-    for name, expires in ((f"aiperf-{run_id}", "2026-01-01T00:00:00Z"), (f"aiperf-{run_id}-b", "2999-01-01T00:00:00Z")):
-        metadata = {"name": name, "labels": labels, "annotations": {"aiperf/expires-at": expires}}
-        cluster.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": metadata})
-    try:
-        flags = words.benchmark(*SHORT, "--namespace", place, "--ui", "simple")
-        told = words.run("profile", "--kubernetes", *flags).stderr
-        assert f"removed what lost runs had left: aiperf-{run_id}\n" in told
-        words.run("kube", "cleanup", "-n", f"aiperf-{run_id}", "--all")
-        assert cluster.kubectl("get", "namespace", f"aiperf-{run_id}", check=False).returncode != 0
-        assert cluster.get("namespace", f"aiperf-{run_id}-b")["status"]["phase"] == "Active"
-    finally:
-        cluster.kubectl("delete", "namespace", f"aiperf-{run_id}-b", "--wait=false", check=False)
 
 
 def test_preflight_tells_whether_a_benchmark_could_run(cluster: Cluster, place: str, words: Words) -> None:

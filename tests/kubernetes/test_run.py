@@ -24,7 +24,11 @@ HOSTS = {
 }
 
 
-@pytest.fixture(scope="module", params=["compact", "per-service"])
+TOPOLOGIES = [pytest.param(name, marks=pytest.mark.xdist_group(name)) for name in ("compact", "per-service")]
+"""The tests of a topology share its run, so they share a session."""
+
+
+@pytest.fixture(scope="module", params=TOPOLOGIES)
 def both(request, cluster, server, module_aiperf):
     """The plan run in the cluster, and on this machine."""
     if cluster.status is None:

@@ -9,6 +9,7 @@ import pytest
 from tests.kubernetes.conftest import RESTRICTED, SERVER_KEY
 from tests.kubernetes.runs import KINDS, SMALL
 
+pytestmark = pytest.mark.xdist_group("security")
 OPENLY = KINDS.replace("secrets,", "")
 INTRUDER = """
 import json, sys, time, zmq

@@ -1,4 +1,4 @@
-"""Brings the cluster up and down. One at a time on a machine; whatever is left of one is found and removed by `down`.
+"""Brings the cluster up and down. One of a number at a time; whatever is left of one is found and removed by `down`.
 
 `up` makes certificates and configuration, starts the node (node.py) in namespaces of its own, lays the link to it,
 loads images and waits until the node is ready. `down` kills the node's first process, with which the kernel ends
@@ -31,9 +31,11 @@ from tests.kubernetes.cluster.places import (
     LINK_PREFIX_BITS,
     LOCK,
     LOGS,
+    MARK,
     NODE,
     NODE_ADDRESS,
     NODE_LINK,
+    NUMBER,
     POD_RANGE,
     RUN,
     SERVICE_RANGE,
@@ -93,6 +95,7 @@ def status() -> dict[str, Any]:
         program["pid"] = outer.get(program["pid"])
     return {
         "up": True,
+        "has_lifeline": json.loads(SPECIFICATION.read_text())["lifeline"] is not None,
         "node_pid": pid,
         "node": NODE,
         "node_address": NODE_ADDRESS,
@@ -108,14 +111,15 @@ def remains() -> list[str]:
     found = []
     for entry in Path("/proc").iterdir():
         with contextlib.suppress(OSError):
-            if entry.name.isdigit() and str((entry / "exe").readlink()).startswith(str(BINARIES)):
+            if entry.name.isdigit() and "=".join(MARK).encode() in (entry / "environ").read_bytes().split(b"\0"):
                 found.append(f"process {entry.name} {(entry / 'exe').readlink()}")
     if (pid := _first_process()) is not None:
         found.append(f"process {pid}, the node's first")
     mounts = [line.split()[1] for line in Path("/proc/self/mounts").read_text().splitlines()]
-    found += [f"mount {mount}" for mount in mounts if mount.startswith(str(RUN)) or "/netns/" in mount]
-    found += [f"link {HOST_LINK}"] if Path(f"/sys/class/net/{HOST_LINK}").exists() else []
-    found += [f"control group {root / CGROUP}" for root in _cgroup_roots() if (root / CGROUP).exists()]
+    found += [f"mount {mount}" for mount in mounts if mount.startswith(f"{RUN}/") or "/netns/" in mount]
+    if not _another_is_up():
+        found += [f"link {HOST_LINK}"] if Path(f"/sys/class/net/{HOST_LINK}").exists() else []
+        found += [f"control group {root / CGROUP}" for root in _cgroup_roots() if (root / CGROUP).exists()]
     return found + ([f"folder {RUN}"] if RUN.exists() else [])
 
 
@@ -200,6 +204,7 @@ def _spawn_node(kept: tuple[int, ...]) -> subprocess.Popen[bytes]:
             pass_fds=kept,
             start_new_session=True,
             cwd="/",
+            env=os.environ | dict([MARK]),
         )
 
 
@@ -323,7 +328,7 @@ def _state_and_inner_pid(entry: Path) -> tuple[str, int]:
 
 @contextlib.contextmanager
 def _locked(wait_s: float) -> Iterator[int]:
-    """The machine's one cluster. The node inherits the lock, so it is held as long as any of it lives."""
+    """The machine's one of this number. The node inherits the lock, so it is held as long as any of it lives."""
     descriptor = os.open(LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
     deadline_s = time.monotonic() + wait_s
     try:
@@ -334,7 +339,7 @@ def _locked(wait_s: float) -> Iterator[int]:
             except BlockingIOError:
                 if time.monotonic() > deadline_s:
                     holder = os.pread(descriptor, 4096, 0).decode()
-                    raise ClusterError(f"another test cluster is up on this machine, that of {holder}") from None
+                    raise ClusterError(f"another test cluster is up (number {NUMBER}), that of {holder}") from None
                 time.sleep(0.2)
         os.ftruncate(descriptor, 0)
         os.pwrite(descriptor, str(RUN).encode(), 0)
@@ -344,7 +349,7 @@ def _locked(wait_s: float) -> Iterator[int]:
 
 
 def _another_is_up() -> bool:
-    """Whether the machine's one cluster is another checkout's, whose link and control groups are not ours to remove."""
+    """Whether the machine's one of this number is another checkout's, with its link and control groups."""
     if not LOCK.exists():
         return False
     descriptor = os.open(LOCK, os.O_RDWR | os.O_CLOEXEC)
