@@ -7,7 +7,7 @@ STAMP := $(VENV)/.installed
 DEV_STAMP := $(VENV)/.dev-installed
 KUBERNETES_TESTS := tests/kubernetes
 
-.PHONY: demo test test-kubernetes check format docs bench clean
+.PHONY: demo test test-fast test-truth test-kubernetes cluster check format docs bench clean
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "aiperf needs Python 3.11 or newer; call: make PYTHON=python3.12")'
@@ -24,13 +24,20 @@ $(DEV_STAMP): $(STAMP) dev-requirements.txt
 demo: $(STAMP)  ## install, start the built-in server, run a benchmark against it, show the results
 	$(BIN)/python examples/demo.py
 
-test: $(DEV_STAMP)  ## all tests that need no cluster
+test: test-fast test-truth  ## all tests that need no cluster
+
+test-fast: $(DEV_STAMP)
 	$(BIN)/python -m pytest tests/unit tests/service --numprocesses 2 --quiet
 	$(BIN)/python -m pytest tests/system --numprocesses 2 --quiet
+
+test-truth: $(DEV_STAMP)  ## those that measure, and so have the machine to themselves
 	$(BIN)/python -m pytest tests/truth --quiet
 
 test-kubernetes: $(DEV_STAMP)  ## tests on a real cluster, built and started here (root; docs/testing-kubernetes.md)
-	$(BIN)/python -m pytest $(KUBERNETES_TESTS) --quiet
+	$(BIN)/python -m pytest $(KUBERNETES_TESTS) --numprocesses 3 --dist loadgroup --quiet
+
+cluster: $(DEV_STAMP)  ## only what test-kubernetes would build first: programs and images
+	$(BIN)/python -m tests.kubernetes.cluster build
 
 check: $(DEV_STAMP)  ## style, types, layers, generated pages
 	$(BIN)/ruff check .

@@ -2,6 +2,7 @@
 
 import re
 
+import pytest
 from tests.kubernetes.runs import SMALL
 
 
@@ -39,6 +40,7 @@ def test_a_quota_that_is_too_small_is_found_before_anything_is_made(aiperf, clus
     refused(aiperf.run(*SMALL, "--url", server.url, "--namespace", namespace), "quota", "pods", "use another namespace")
 
 
+@pytest.mark.slow
 def test_a_quota_that_is_not_looked_at_is_told_by_the_pods_that_are_not_made(aiperf, cluster, server, namespace):
     cluster.apply(quota(namespace, pods="1"))
     run = aiperf.run(*SMALL, "--url", server.url, "--namespace", namespace, "--skip-preflight")
@@ -75,6 +77,7 @@ def test_a_server_that_is_no_cluster(aiperf, server, tmp_path):
     refused(run, "https://127.0.0.1:1")
 
 
+@pytest.mark.slow
 def test_an_image_that_cannot_be_pulled(aiperf, server):
     run = aiperf.run(*SMALL, "--url", server.url, "--image", "localhost:1/there-is-no-such:image")
     refused(run, "image localhost:1/there-is-no-such:image cannot be pulled")

@@ -127,6 +127,7 @@ def test_a_run_that_is_over_is_removed_with_the_namespace_that_was_made_for_it(c
     assert cluster.kubectl("get", "namespace", space, check=False).returncode != 0
 
 
+@pytest.mark.slow
 def test_preflight_tells_whether_a_benchmark_could_run(cluster: Cluster, place: str, words: Words) -> None:
     good = words.run("kube", "preflight", *words.benchmark(*SHORT, "--namespace", place))
     assert "Nothing stands in the way" in good.stdout

@@ -65,6 +65,7 @@ def test_the_loss_of_the_controller_ends_the_command_with_the_last_progress(aipe
     assert run.in_cluster() == ""
 
 
+@pytest.mark.slow
 def test_a_worker_that_hangs_is_found_and_named(aiperf, cluster, server):
     if cluster.status is None:
         pytest.skip("the processes of a cluster that the harness did not make cannot be stopped from here")
