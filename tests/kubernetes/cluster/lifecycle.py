@@ -116,7 +116,7 @@ def remains() -> list[str]:
     if (pid := _first_process()) is not None:
         found.append(f"process {pid}, the node's first")
     mounts = [line.split()[1] for line in Path("/proc/self/mounts").read_text().splitlines()]
-    found += [f"mount {mount}" for mount in mounts if mount.startswith(f"{RUN}/") or "/netns/" in mount]
+    found += [f"mount {mount}" for mount in mounts if mount.startswith(f"{RUN}/") or "/netns/cni-" in mount]
     if not _another_is_up():
         found += [f"link {HOST_LINK}"] if Path(f"/sys/class/net/{HOST_LINK}").exists() else []
         found += [f"control group {root / CGROUP}" for root in _cgroup_roots() if (root / CGROUP).exists()]
