@@ -69,6 +69,12 @@ class Cluster:
         """The object or list, as data."""
         return json.loads(self.kubectl("get", *arguments, "--output=json").stdout)
 
+    def add_namespace(self, name: str) -> None:
+        """A `restricted` namespace in which pods can be made: not before it has its account."""
+        labels = {"pod-security.kubernetes.io/enforce": "restricted"}
+        self.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels}})
+        self.kubectl("--namespace", name, "wait", "--for=create", "serviceaccount/default", f"--timeout={HANG_S - 10}s")
+
     def apply(self, *documents: dict[str, Any], check: bool = True) -> subprocess.CompletedProcess[str]:
         text = "\n---\n".join(json.dumps(document) for document in documents)
         return self.kubectl("apply", "--filename=-", stdin=text, check=check)
@@ -109,8 +115,7 @@ def cluster_of_ones_own() -> Iterator[Cluster]:
 def namespace(cluster: Cluster) -> Iterator[str]:
     """A namespace of the test's own that enforces the `restricted` level of Pod Security."""
     name = f"test-{uuid.uuid4().hex[:8]}"
-    labels = {"pod-security.kubernetes.io/enforce": "restricted"}
-    cluster.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels}})
+    cluster.add_namespace(name)
     yield name
     cluster.kubectl("delete", "namespace", name, "--wait=false", check=False)
 
@@ -145,8 +150,8 @@ class Server:
         ]
         pod = {"terminationGracePeriodSeconds": 0, "containers": containers}
         ports = [{"name": each["name"], "port": each["ports"][0]["containerPort"]} for each in containers]
+        self._cluster.add_namespace(self.namespace)
         self._cluster.apply(
-            {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": self.namespace}},
             {"apiVersion": "v1", "kind": "Service", "metadata": name, "spec": {"selector": labels, "ports": ports}},
             {"apiVersion": "v1", "kind": "Pod", "metadata": {**name, "labels": labels}, "spec": pod},
         )

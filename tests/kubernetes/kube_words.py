@@ -128,9 +128,8 @@ def remains(cluster: Cluster, namespace: str, run_id: str) -> str:
 def place_with_server(cluster: Cluster) -> Iterator[str]:
     """A `restricted` namespace for runs, with a server in it."""
     name = f"test-kube-{uuid.uuid4().hex[:8]}"
-    labels = {"pod-security.kubernetes.io/enforce": "restricted"}
-    cluster.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels}})
     try:
+        cluster.add_namespace(name)
         cluster.apply(*server_objects("server", name, cluster.image))
         deadline_s = time.monotonic() + LIMIT_S
         while cluster.get("pod", "server", "--namespace", name)["status"]["phase"] != "Running":

@@ -61,7 +61,17 @@ class Run:
         in_cluster = ("--kubernetes", *image, "--label", self.mark)
         local = "--local" in argv
         argv = tuple(word for word in argv if word != "--local")
-        command = [sys.executable, "-m", "aiperf", "profile", *(() if local else in_cluster), *argv]
+        # Under `nohup` the command would not mind the end of its terminal; these tests may be under it.
+        command = [
+            "env",
+            "--default-signal=HUP",
+            sys.executable,
+            "-m",
+            "aiperf",
+            "profile",
+            *(() if local else in_cluster),
+            *argv,
+        ]
         inherited = {name: value for name, value in os.environ.items() if not name.startswith(("AIPERF_", "KUBE"))}
         (folder / "tmp").mkdir()
         own = {"KUBECONFIG": cluster.kubeconfig, "TMPDIR": str(folder / "tmp"), "AIPERF_UI": "simple"}

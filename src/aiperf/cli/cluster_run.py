@@ -114,6 +114,7 @@ async def _operate(
         HostedRun(blueprint.layout, blueprint.namespace, blueprint.owns_namespace),
         view.notice,
         create=lambda: create_run(cluster, blueprint, view.notice, expires_at_s),
+        needs_all_pods=plan.kubernetes.min_workers is None,
     )
     line = ApiLine(
         cluster,

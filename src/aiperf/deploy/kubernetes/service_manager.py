@@ -58,9 +58,10 @@ class KubernetesServiceManager:
         tell: Callable[[str], None],
         *,
         create: Callable[[], Awaitable[None]] | None = None,
+        needs_all_pods: bool = False,
     ) -> None:
         """`create` makes the run's objects; a run that was made here is removed in the end. None: it is there, and
-        others see to its end."""
+        others see to its end. `needs_all_pods`: the run cannot begin without one of them."""
         self._cluster = cluster
         self._run = run
         self._tell = tell
@@ -68,7 +69,7 @@ class KubernetesServiceManager:
         self._states: dict[str, PodState] = {}
         self._ends: asyncio.Queue[HostEnded | AIPerfError] = asyncio.Queue()
         self._tasks: list[asyncio.Task[None]] = []
-        self._startup = StartupWatch(run.pods)
+        self._startup = StartupWatch(run.pods, needs_all=needs_all_pods)
         self._is_ours = False
 
     async def start(self) -> None:

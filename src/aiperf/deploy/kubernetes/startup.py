@@ -26,8 +26,12 @@ PLACE_PATIENCE_S = 600.0
 class StartupWatch:
     """Looks at pods again and again until the run has begun."""
 
-    def __init__(self, planned: int) -> None:
+    def __init__(self, planned: int, *, needs_all: bool = False) -> None:
+        """`needs_all`: the load does not begin before all pods are there, so one that cannot be made is the end also
+        when the controller answers already."""
         self._planned = planned
+        self._needs_all = needs_all
+        self._answers = False
         self._since_s: dict[str, float] = {}
         """Since when each trouble has lasted without a break."""
         self._first_look_s: float | None = None
@@ -38,7 +42,9 @@ class StartupWatch:
         self.over = False
 
     def begun(self) -> None:
-        self.over = True
+        """The controller answers, and tells from now on what it waits for."""
+        self._answers = True
+        self.over = not self._needs_all
 
     def wants_events(self, now_s: float) -> bool:
         """Whether events should be read for the next look: not for starts that go well."""
@@ -57,10 +63,12 @@ class StartupWatch:
         if events is not None:
             self._events = events
         missing = len(states) < self._planned
+        self.over |= self._answers and not missing
         creation = creation_trouble(self._events) if missing else ""
-        self._give_up_when_hopeless(states, creation, now_s)
+        if not self.over:
+            self._give_up_when_hopeless(states, creation, now_s)
         lines = startup_lines(states, self._planned, creation)
-        if self.over or now_s - self._first_look_s < QUIET_S:
+        if self._answers or now_s - self._first_look_s < QUIET_S:
             return []
         if lines == self._told or now_s - self._told_s < TELL_INTERVAL_S:
             return []

@@ -43,6 +43,25 @@ def test_once_the_run_has_begun_nothing_more_is_told() -> None:
     assert watch.look([WAITING], None, QUIET_S) == []
 
 
+def test_a_pod_that_cannot_be_made_is_the_end_also_when_the_controller_answers() -> None:
+    watch = StartupWatch(2, needs_all=True)
+    events = [{"reason": "FailedCreate", "message": "pods x is forbidden: exceeded quota: small, used: pods=1"}]
+    watch.look([WAITING], events, 0)
+    watch.begun()
+    assert watch.look([WAITING], events, QUIET_S) == []
+    with pytest.raises(ClusterError, match="quota is used up"):
+        watch.look([WAITING], None, CREATION_PATIENCE_S)
+
+
+def test_a_start_is_over_when_the_controller_answers_and_no_pod_is_missing() -> None:
+    watch = StartupWatch(2, needs_all=True)
+    watch.begun()
+    watch.look([WAITING], None, 0)
+    assert not watch.over
+    watch.look([WAITING, WAITING], None, 1)
+    assert watch.over
+
+
 def test_what_is_hopeless_is_given_up_when_it_is_seen_again() -> None:
     watch = StartupWatch(1)
     hopeless = replace(WAITING, trouble="'x y' is no name of an image (--image)", fatal=True)
