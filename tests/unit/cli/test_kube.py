@@ -1,6 +1,7 @@
 import json
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 
@@ -11,7 +12,7 @@ from aiperf.cli.kube.usage import ACCESS, Chosen, Usage, read_usage
 from aiperf.cli.main import main
 from aiperf.deploy.kubernetes.leftovers import Leftover
 from aiperf.deploy.kubernetes.runs import FoundRun, RunState
-from aiperf.errors import PlanError, Problem
+from aiperf.errors import ClusterError, PlanError, Problem
 
 USAGES = [attach.USAGE, cancel.USAGE, cleanup.USAGE, listing.USAGE, logs.USAGE, results.USAGE]
 NOW = datetime(2026, 1, 31, 12, tzinfo=UTC)
@@ -69,6 +70,15 @@ def test_the_environment_of_profile_counts_and_flags_before_it() -> None:
 def test_all_namespaces_excludes_one() -> None:
     with pytest.raises(PlanError, match="excludes --namespace"):
         listing.run(["--all-namespaces", "--namespace", "perf"])
+
+
+@pytest.mark.parametrize("spelling", ["--all-namespaces", "-A"])
+def test_all_namespaces_outweighs_one_of_the_environment(
+    spelling: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AIPERF_KUBERNETES_NAMESPACE", "perf")
+    with pytest.raises(ClusterError, match="there is no kubeconfig"):  # what is wrong with the command line comes first
+        listing.run([spelling, "--kubeconfig", str(tmp_path / "none")])
 
 
 @pytest.mark.parametrize("usage", USAGES, ids=lambda usage: usage.name)

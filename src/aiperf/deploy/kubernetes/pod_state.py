@@ -305,23 +305,6 @@ def creation_trouble(events: Iterable[Object]) -> str:
     return _cut(message.partition("is forbidden: ")[2] or message)
 
 
-def job_failure(job: Object) -> str:
-    """Why a Job has failed, in words; empty if it has not."""
-    condition = _condition(job.get("status", {}), "Failed")
-    if condition.get("status") != "True":
-        condition = _condition(job.get("status", {}), "FailureTarget")
-    if condition.get("status") != "True":
-        return ""
-    reasons = {
-        "BackoffLimitExceeded": "a pod of it failed",
-        "DeadlineExceeded": "its time was up",
-        "FailedIndexes": "pods of it failed too often",
-        "PodFailurePolicy": "a pod of it ended with an exit code that would come again",
-    }
-    reason = str(condition.get("reason", ""))
-    return reasons.get(reason, _one_line(str(condition.get("message", ""))) or reason)
-
-
 def startup_lines(states: Sequence[PodState], planned: int, creation: str = "") -> list[str]:
     """How far the start is: a count, then what pods wait for, the same trouble of many in one line.
 

@@ -15,7 +15,7 @@ import json
 import socket
 import struct
 import time
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable
 from types import TracebackType
 from typing import Any, Self
 
@@ -27,6 +27,7 @@ from aiperf.deploy.kubernetes.cluster import Cluster
 from aiperf.deploy.kubernetes.refusals import Request, is_transient, refusal, unreachable
 from aiperf.deploy.kubernetes.resources import RESOURCES
 from aiperf.errors import ClusterError
+from aiperf.service.together import run_together
 
 SUBPROTOCOL = Subprotocol("v4.channel.k8s.io")
 READ_BYTES = 256 << 10
@@ -75,7 +76,7 @@ class PortForward:
         try:
             async with await self._open() as tunnel:
                 self.trouble = None
-                await _both(_up(reader, tunnel), self._down(tunnel, writer))
+                await run_together(_up(reader, tunnel), self._down(tunnel, writer))
             writer.close()
         except (OSError, WebSocketException, ClusterError):
             _reset(writer)
@@ -165,19 +166,6 @@ def _reset(writer: asyncio.StreamWriter) -> None:
     # Without lingering, closing is a reset. Source: socket(7), SO_LINGER.
     writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     writer.transport.abort()
-
-
-async def _both(*works: Coroutine[Any, Any, None]) -> None:
-    """Until one of them ends, and then neither. Raises what that one raised."""
-    tasks = [asyncio.create_task(work) for work in works]
-    try:
-        ended, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-        for task in ended:
-            task.result()
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 async def _up(reader: asyncio.StreamReader, tunnel: ClientConnection) -> None:

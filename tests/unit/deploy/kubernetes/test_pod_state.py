@@ -6,7 +6,6 @@ import pytest
 
 from aiperf.deploy.kubernetes.pod_state import (
     creation_trouble,
-    job_failure,
     pod_state,
     startup_lines,
     unschedulable_text,
@@ -188,12 +187,6 @@ def test_pods_that_are_never_made_tell_why(message: str, words: str):
 
 def test_without_a_failure_there_is_none():
     assert creation_trouble([{"reason": "SuccessfulCreate"}]) == ""
-    assert job_failure({"status": {"conditions": [{"type": "Complete", "status": "True"}]}}) == ""
-
-
-def test_a_failed_job_tells_why():
-    condition = {"type": "Failed", "status": "True", "reason": "DeadlineExceeded", "message": "m"}
-    assert job_failure({"status": {"conditions": [condition]}}) == "its time was up"
 
 
 def test_the_start_is_told_in_a_few_lines_however_many_pods_wait():
