@@ -149,8 +149,10 @@ def read_body_fields(texts: tuple[str, ...]) -> dict[str, Any]:
     return body
 
 
-def read_pairs(texts: tuple[str, ...]) -> dict[str, str]:
+def read_pairs(texts: tuple[str, ...], *, names_alone: bool = False) -> dict[str, str]:
     """All pairs given, each as `KEY=VALUE` or as a JSON object of them; the later one wins.
+
+    `names_alone`: `KEY` is a pair with an empty value.
 
     Raises: ValueError with the reason.
     """
@@ -163,7 +165,7 @@ def read_pairs(texts: tuple[str, ...]) -> dict[str, str]:
             pairs |= found
             continue
         key, equals, value = text.partition("=")
-        if not equals:
+        if not equals and not names_alone:
             raise ValueError(f"'{text}' is not written KEY=VALUE")
         pairs[key.strip()] = value.strip()
     return pairs

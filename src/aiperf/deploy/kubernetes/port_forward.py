@@ -87,6 +87,7 @@ class PortForward:
         """A tunnel. Raises: ClusterError, kept as `trouble`."""
         deadline_s = time.monotonic() + OPEN_PATIENCE_S
         pause_s, logged_in = 0.05, False
+        proxy = (await self._cluster.transport()).proxy
         while True:
             try:
                 return await self._try_open()
@@ -100,7 +101,7 @@ class PortForward:
                     logged_in = again = True
                     await self._cluster.log_in_again()
             except (OSError, TimeoutError, InvalidHandshake) as error:
-                failure, again = unreachable(self._cluster.server, error), True
+                failure, again = unreachable(self._cluster.server, error, proxy), True
             except ClusterError as error:
                 failure, again = error, False
             if not again or time.monotonic() + pause_s > deadline_s:
@@ -119,7 +120,7 @@ class PortForward:
             f"{transport.server.replace('http', 'ws', 1)}{path}?ports={self._pod_port}",
             subprotocols=[SUBPROTOCOL],
             additional_headers=dict(transport.headers),
-            proxy=transport.proxy or True,
+            proxy=transport.proxy.url if transport.proxy else None,
             # Most of it is compressed and encrypted already.
             compression=None,
             max_size=None,
