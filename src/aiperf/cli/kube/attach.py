@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import cast, get_args
 
+from aiperf.api.contract import Uploadable
 from aiperf.cli.kube.frame import run_on_cluster
 from aiperf.cli.kube.usage import ACCESS, CLUSTER_OPTIONS, Chosen, Option, Usage
 from aiperf.cli.operator import LEFT_ALONE, Operator
@@ -75,6 +76,14 @@ async def _operate(
 ) -> RunFinished:
     hosted = existing.hosted
     manager = KubernetesServiceManager(cluster, hosted, view.notice)
-    line = ApiLine(cluster, existing.entrance, artifact_dir, view.notice, opened=manager.begun, keeps=keeps)
+    line = ApiLine(
+        cluster,
+        existing.entrance,
+        artifact_dir,
+        view.notice,
+        awaited=[Uploadable(what) for what in hosted.layout.uploads],
+        opened=manager.begun,
+        keeps=keeps,
+    )
     logs = f"aiperf kube logs {hosted.run_id} --namespace {hosted.namespace}"
     return await Operator(hosted.layout, manager, line, view, logs=logs).run()

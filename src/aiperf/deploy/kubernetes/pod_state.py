@@ -172,7 +172,7 @@ def _pull_text(message: str, events: Sequence[Object]) -> str:
 
 def _is_hopeless_pull(message: str) -> bool:
     """Whether the registry has answered, and said no. One that is not reached may be in a moment."""
-    return bool(re.search(r"manifest unknown|denied|unauthorized|401|403", message, re.IGNORECASE))
+    return bool(re.search(r"not found|manifest unknown|denied|unauthorized|401|403", message, re.IGNORECASE))
 
 
 def _crashed(component: str, statuses: Sequence[Object]) -> _Verdict | None:

@@ -57,6 +57,7 @@ def test_a_ready_pod_has_no_trouble():
             "its container cannot be set up: secret llm is not there",
         ),
         (waiting("ErrImagePull", "manifest unknown"), True, "there is no such image"),
+        (waiting("ErrImagePull", 'failed to resolve reference "r.example/aiperf:1": not found'), True, "no such image"),
         (waiting("ImagePullBackOff", "dial tcp: no such host"), False, "its registry cannot be reached from the node"),
         (waiting("ErrImagePull", "401 Unauthorized"), True, "the registry wants credentials (--image-pull-secret)"),
         (waiting("ContainerCreating"), False, "its containers are being made"),
