@@ -20,6 +20,8 @@ _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _OWN_HEADERS = frozenset({"content-length", "transfer-encoding", "x-request-id", "x-correlation-id"})
 """Said twice, the first two break the request, and the others the join with the server's log."""
 
+_FIXED_HEADERS = frozenset({"host", "connection", "content-type", "accept", "authorization", "user-agent"})
+
 _UNSENDABLE = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 """Control characters but the tab: they would end the header, or the request. Source: RFC 9110, section 5.5."""
 
@@ -87,6 +89,15 @@ def sendable_headers(headers: Mapping[str, str]) -> Mapping[str, str]:
         if not value.isascii():
             raise ValueError(f"the value of header {name} holds a character outside ASCII")
     return headers
+
+
+def session_header_name(name: str) -> str:
+    """The name itself. Raises: ValueError if a header of this name cannot carry a conversation's id."""
+    if not _HEADER_NAME.fullmatch(name):
+        raise ValueError(f"'{name}' is not a header name")
+    if name.lower() in _OWN_HEADERS | _FIXED_HEADERS:
+        raise ValueError(f"aiperf itself writes the header {name}")
+    return name
 
 
 def sendable_key(key: SecretStr) -> SecretStr:
