@@ -10,6 +10,7 @@ from typing import Any
 
 from pydantic import SecretStr
 
+from aiperf.dataset.tokens import asks_hub
 from aiperf.deploy.kubernetes.blueprint import Blueprint
 from aiperf.deploy.kubernetes.names import Component
 from aiperf.deploy.kubernetes.pod_environment import HUB_TOKEN
@@ -31,7 +32,7 @@ def endpoint_environment(
     name = blueprint.cluster.endpoint_secret
     keys = dict(_KEYS) if component is Component.WORKER else {}
     has_own = HUB_TOKEN in blueprint.environment.names and not blueprint.standalone
-    if fetches_tokenizer and not has_own:
+    if fetches_tokenizer and asks_hub(blueprint.plan) and not has_own:
         keys[HUB_TOKEN] = HUB_TOKEN_KEY
     if name is None:
         return []

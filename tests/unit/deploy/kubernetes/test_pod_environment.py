@@ -94,7 +94,8 @@ def test_every_container_gets_the_variables_and_one_the_hubs_token(draft: Any, t
 
 def test_printed_manifests_hold_plain_values_and_refuse_secrets(draft: Any, token_of_hub: str):
     plain = PodEnvironment({"HTTPS_PROXY": "http://proxy:3128"}, token_of_hub)
-    blueprint = draft("--endpoint-secret", "llm", standalone=True, environment=plain)
+    words = ("--endpoint-secret", "llm", "--tokenizer", "org/name")
+    blueprint = draft(*words, standalone=True, environment=plain)
     assert "hush" not in json.dumps(standalone_manifests(blueprint))
     assert entries(blueprint, "worker")["HTTPS_PROXY"] == "http://proxy:3128"
     hub = {"secretKeyRef": {"name": "llm", "key": "hf-token", "optional": True}}
