@@ -324,9 +324,10 @@ async def test_a_port_forward_carries_every_byte_on_several_connections(client: 
         assert "nothing listens on the pod's port 9999" in str(forward.trouble)
 
 
-@pytest.mark.parametrize("access", ["port-forward", "proxy", "nodeport", "direct"])
+@pytest.mark.parametrize("access", ["port-forward", "proxy", "nodeport", "loadbalancer", "direct"])
 async def test_the_controller_is_reached_by_tls(client: Cluster, cluster: Any, namespace: str, pod: Any, access: str):
-    if cluster.status is None and access == "direct":
+    """The cluster makes no load balancers: the test does what one's controller does, with the pod's own address."""
+    if cluster.status is None and access in ("direct", "loadbalancer"):
         pytest.skip("only where pods are reached from here: the harness's cluster")
     certificate = make_certificate(RUN_ID, ["controller"])
     environment = {"CERTIFICATE": certificate.certificate_pem, "KEY": certificate.key_pem}
@@ -340,9 +341,19 @@ async def test_the_controller_is_reached_by_tls(client: Cluster, cluster: Any, n
             "apiVersion": "v1",
             "kind": "Service",
             "metadata": {"name": names_of(RUN_ID).access_service, "namespace": namespace, "labels": LABELS},
-            "spec": {"type": "NodePort", "selector": {**LABELS, **labels}, "ports": [{"port": 8443}]},
+            "spec": {
+                "type": "LoadBalancer" if access == "loadbalancer" else "NodePort",
+                "selector": {**LABELS, **labels},
+                "ports": [{"port": 8443}],
+            },
         }
     )
+    if access == "loadbalancer":
+        there = await client.get("Pod", "server", namespace)
+        assert there is not None
+        balancer = {"status": {"loadBalancer": {"ingress": [{"ip": there["status"]["podIP"]}]}}}
+        service = ("service", names_of(RUN_ID).access_service, "--namespace", namespace)
+        cluster.kubectl("patch", *service, "--subresource=status", "--type=merge", f"--patch={json.dumps(balancer)}")
     entrance = Entrance(namespace, RUN_ID, access, token="our-token", certificate_pem=certificate.certificate_pem)
     async with open_way(client, entrance) as address:
 

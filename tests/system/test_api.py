@@ -531,6 +531,16 @@ async def test_a_complete_upload_is_not_taken_twice(controller: Controller, tmp_
     assert len(controller.uploads) == 1
 
 
+async def test_how_far_an_upload_has_come_is_told(controller: Controller, tmp_path: Path) -> None:
+    (tmp_path / "a.jsonl").write_bytes(b"{}\n")
+    async with ApiClient(controller.address()) as client:
+        before = await client.upload_info(Uploadable.INPUT)
+        await client.upload(Uploadable.INPUT, tmp_path / "a.jsonl")
+        after = await client.upload_info(Uploadable.INPUT)
+    assert (before.name, before.complete) == ("", False)
+    assert (after.name, after.size, after.offset, after.complete) == ("a.jsonl", 3, 3, True)
+
+
 async def test_workers_wait_for_the_store_and_get_it_whole(controller: Controller, tmp_path: Path) -> None:
     async with ApiClient(controller.address()) as one, ApiClient(controller.address()) as two:
         fetching = [
@@ -569,6 +579,54 @@ async def test_another_certificate_for_the_same_names_is_refused_at_once(tmp_pat
                 await client.run_info()
             with pytest.raises(ControllerLostError, match="certificate"):
                 await collect(client.follow())
+
+
+# A proxy on the way
+
+
+class TunnelProxy:
+    """An HTTP proxy that opens tunnels to one port for whoever asks for HOST, whatever that is, with a password."""
+
+    def __init__(self, port: int) -> None:
+        self._port = port
+        self.asked: list[str] = []
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = (await reader.readuntil(b"\r\n\r\n")).decode()
+        self.asked.append(head.split("\r\n")[0])
+        # jane:hush, as RFC 7617 writes it
+        if "proxy-authorization: basic amfuztpodxno" not in head.lower():
+            writer.write(b"HTTP/1.1 407 No\r\nContent-Length: 0\r\n\r\n")
+            writer.close()
+            return
+        far_reader, far_writer = await asyncio.open_connection("127.0.0.1", self._port)
+        writer.write(b"HTTP/1.1 200 OK\r\n\r\n")
+
+        async def pump(source: asyncio.StreamReader, to: asyncio.StreamWriter) -> None:
+            while data := await source.read(65536):
+                to.write(data)
+            to.close()
+
+        await asyncio.gather(pump(reader, far_writer), pump(far_reader, writer), return_exceptions=True)
+
+
+@pytest.mark.parametrize("tls", [False, True])
+async def test_a_proxy_on_the_way_is_asked_for_a_tunnel(tmp_path: Path, tls: bool) -> None:
+    certificate = make_certificate("run-1", ["api.invalid"]) if tls else None
+    async with serving(tmp_path, certificate) as controller:
+        proxy = TunnelProxy(controller.port)
+        server = await asyncio.start_server(proxy.serve, "127.0.0.1", 0)
+        url = f"http://jane:hush@127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        pem = certificate.certificate_pem if certificate else ""
+        address = ApiAddress(f"http{'s' if tls else ''}://api.invalid:6443", TOKEN, pem, proxy_url=url)
+        controller.board.tell(FINISHED)
+        async with ApiClient(address) as client:
+            assert (await client.run_info()).run_id == "run-1"
+            assert (await collect(client.follow()))[-1] == FINISHED
+        server.close()
+    assert len(proxy.asked) == 2
+    assert {line.split()[:2][1] for line in proxy.asked} == {"api.invalid:6443"}
+    assert "hush" not in repr(address)
 
 
 # Life

@@ -19,7 +19,16 @@ from urllib.parse import quote
 import msgspec
 
 from aiperf.api.connection import ApiAddress, Connections
-from aiperf.api.contract import ArtifactInfo, RunInfo, StopOrder, Told, Uploadable, run_from_json, upload_path
+from aiperf.api.contract import (
+    ArtifactInfo,
+    RunInfo,
+    StopOrder,
+    Told,
+    Uploadable,
+    UploadInfo,
+    run_from_json,
+    upload_path,
+)
 from aiperf.api.download import download
 from aiperf.api.failures import DamagedTransferError
 from aiperf.api.patience import Patience
@@ -97,6 +106,10 @@ class ApiClient:
         return await self._in_thread(
             functools.partial(send_file, self._connections, what, path, patience_s=self._patience_s, sent=sent)
         )
+
+    async def upload_info(self, what: Uploadable) -> UploadInfo:
+        """How far the user's file has come."""
+        return msgspec.json.decode(await self._ask("GET", upload_path(what)), type=UploadInfo)
 
     async def fetch_upload(self, what: Uploadable, target: Path, *, arrival_limit_s: float) -> str:
         """Fetches what the user sent; returns its SHA-256. Waits so long for it to arrive there."""

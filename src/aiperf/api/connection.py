@@ -7,6 +7,7 @@ Transfers unpack, hash and write as they receive, all of which blocks. So each h
 library's blocking client: an asynchronous one would hand every chunk to a thread.
 """
 
+import base64
 import contextlib
 import http.client
 import socket
@@ -14,7 +15,7 @@ import ssl
 import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, unquote, urlsplit
 
 from aiperf.api.certificate import pinning_context
 from aiperf.api.contract import TOKEN_HEADER
@@ -38,6 +39,8 @@ class ApiAddress:
     """More headers, for a proxy on the way."""
     tls: ssl.SSLContext | None = None
     """For a proxy with TLS settings of its own; else None."""
+    proxy_url: str = field(default="", repr=False)
+    """`http://[USER:PASSWORD@]host:port` of what tunnels to that URL; empty: it is reached directly."""
 
     def context(self) -> ssl.SSLContext | None:
         """TLS settings of a connection; None for plain HTTP."""
@@ -98,6 +101,7 @@ class Connections:
         self._prefix = split.path.rstrip("/")
         self._context = address.context()
         self._headers = address.all_headers()
+        self._proxy = urlsplit(address.proxy_url) if address.proxy_url else None
         self._silence_limit_s = silence_limit_s
         self._lock = threading.Lock()
         self._idle: list[http.client.HTTPConnection] = []
@@ -153,9 +157,25 @@ class Connections:
                 connection.close()
 
     def _new(self) -> http.client.HTTPConnection:
+        host, port = self._host, self._port
+        if self._proxy is not None:
+            host, port = self._proxy.hostname or "", self._proxy.port or http.client.HTTP_PORT
         if self._context is None:
-            return http.client.HTTPConnection(self._host, self._port, timeout=self._silence_limit_s)
-        return http.client.HTTPSConnection(self._host, self._port, timeout=self._silence_limit_s, context=self._context)
+            connection = http.client.HTTPConnection(host, port, timeout=self._silence_limit_s)
+        else:
+            connection = http.client.HTTPSConnection(host, port, timeout=self._silence_limit_s, context=self._context)
+        if self._proxy is not None:
+            default = http.client.HTTP_PORT if self._context is None else http.client.HTTPS_PORT
+            connection.set_tunnel(self._host, self._port or default, _authorization(self._proxy))
+        return connection
+
+
+def _authorization(proxy: SplitResult) -> dict[str, str]:
+    """What a proxy with a password wants to hear. Source: RFC 7617, RFC 9110 section 11.7.2."""
+    if proxy.username is None:
+        return {}
+    pair = f"{unquote(proxy.username)}:{unquote(proxy.password or '')}"
+    return {"Proxy-Authorization": f"Basic {base64.b64encode(pair.encode()).decode()}"}
 
 
 @contextlib.contextmanager

@@ -44,7 +44,7 @@ async def follow(address: ApiAddress, *, patience_s: float, word_limit_s: float 
                 url,
                 ssl=context,
                 additional_headers=address.all_headers(),
-                proxy=None,
+                proxy=address.proxy_url or None,
                 logger=_silent,
                 open_timeout=word_limit_s,
                 close_timeout=1,

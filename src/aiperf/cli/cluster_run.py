@@ -5,6 +5,7 @@ Owns: from the plan to the exit code. Does not own: objects, pods, the API (`aip
 
 import asyncio
 import contextlib
+import os
 import sys
 import time
 from collections.abc import Mapping
@@ -20,6 +21,7 @@ from aiperf.deploy.kubernetes.draft import draft_blueprint
 from aiperf.deploy.kubernetes.leftovers import sweep_expired_namespaces
 from aiperf.deploy.kubernetes.manifests import standalone_manifests
 from aiperf.deploy.kubernetes.plan_screen import plan_screen, screen_text
+from aiperf.deploy.kubernetes.pod_environment import pod_environment
 from aiperf.deploy.kubernetes.pod_plan import user_files
 from aiperf.deploy.kubernetes.preflight import failed, preflight, render
 from aiperf.deploy.kubernetes.reach import entrance
@@ -37,7 +39,14 @@ from aiperf.wire.messages import RunFinished
 
 def print_manifests(plan: Plan, run_id: str, seed: int) -> None:
     """`--dry-run`: what `kubectl apply` takes. Raises: PlanError."""
-    blueprint = draft_blueprint(plan, run_id=run_id, seed=seed, secrets=None, ca_pem=_ca_pem(plan))
+    blueprint = draft_blueprint(
+        plan,
+        run_id=run_id,
+        seed=seed,
+        secrets=None,
+        ca_pem=_ca_pem(plan),
+        environment=pod_environment(plan, os.environ),
+    )
     sys.stdout.write(yaml_text(standalone_manifests(blueprint)))
 
 
@@ -96,6 +105,7 @@ async def _draft(cluster: Cluster, plan: Plan, run_id: str, seed: int) -> tuple[
         may_create_roles=found.may_create_roles,
         cpu_limits_demanded=found.cpu_limits_demanded,
         ca_pem=_ca_pem(plan),
+        environment=pod_environment(plan, os.environ),
     )
     screen = plan_screen(
         blueprint, context=cluster.context, server=cluster.server, namespace_exists=found.namespace_exists

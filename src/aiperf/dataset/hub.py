@@ -26,6 +26,13 @@ class HubError(Exception):
     """The hub gives no tokenizer of this name; the text is the reason, for the user."""
 
 
+def token() -> str | None:
+    """What opens gated and private repositories to this user: HF_TOKEN, or what a login has left. No network."""
+    from huggingface_hub import get_token
+
+    return get_token()
+
+
 def cached_file(repository: str, revision: str) -> Path | None:
     """The tokenizer file that an earlier download left in the local cache; None if there is none. No network."""
     from huggingface_hub.constants import HF_HUB_CACHE  # light, unlike the functions of the library

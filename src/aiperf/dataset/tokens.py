@@ -107,6 +107,15 @@ def load_tokenizer(plan: Plan, warn: Callable[[str], None]) -> Tokenizer:
         return open_tokenizer(BUILTIN)
 
 
+def asks_hub(plan: Plan) -> bool:
+    """Whether the run may ask the hub for its tokenizer, as far as names tell."""
+    asked = plan.tokenizer.tokenizer
+    if asked is not None:
+        return asked != BUILTIN and _REPOSITORY.fullmatch(asked) is not None
+    model = plan.endpoint.models[0]
+    return _REPOSITORY.fullmatch(model) is not None and ("/" in model or model in _BARE_REPOSITORIES)
+
+
 def open_tokenizer(source: str) -> Tokenizer:
     """The tokenizer at a source: `builtin`, a tokenizer.json, or a folder with one. No network.
 

@@ -11,7 +11,7 @@ USER_AGENT = "aiperf"
 class RequestHead:
     """Writes heads for one target."""
 
-    __slots__ = ("_prefix",)
+    __slots__ = ("_names_session", "_prefix")
 
     def __init__(
         self,
@@ -23,7 +23,9 @@ class RequestHead:
         streaming: bool,
         keep_alive: bool,
         method: str = "POST",
+        session_header: str | None = None,
     ) -> None:
+        """`session_header`: says the conversation's id once more, for routers that know it by this name."""
         lines = {
             "Host": host,
             "User-Agent": USER_AGENT,
@@ -39,9 +41,12 @@ class RequestHead:
         merged = {name: value for name, value in lines.items() if name.lower() not in given} | dict(headers)
         text = f"{method} {path} HTTP/1.1\r\n" + "".join(f"{name}: {value}\r\n" for name, value in merged.items())
         self._prefix = text.encode("latin-1", "replace").replace(b"%", b"%%") + (
-            b"X-Request-ID: %s\r\nX-Correlation-ID: %s\r\nContent-Length: %d\r\n\r\n"
+            b"X-Request-ID: %s\r\nX-Correlation-ID: %s\r\n%sContent-Length: %d\r\n\r\n"
         )
+        self._names_session = f"{session_header}: ".encode() if session_header else b""
 
     def write(self, request_id: str, correlation_id: str, body_length: int) -> bytes:
         """The head, closed by the blank line."""
-        return self._prefix % (request_id.encode(), correlation_id.encode(), body_length)
+        conversation = correlation_id.encode()
+        session = b"%s%s\r\n" % (self._names_session, conversation) if self._names_session else b""
+        return self._prefix % (request_id.encode(), conversation, session, body_length)

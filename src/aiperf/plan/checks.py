@@ -265,6 +265,13 @@ def authorization_is_said_once(plan: Plan, origins: Origins) -> Iterator[Problem
         yield Problem(what, origins.get("headers", DEFAULT), "Leave out one of both.")
 
 
+def session_header_is_said_once(plan: Plan, origins: Origins) -> Iterator[Problem]:
+    name = plan.endpoint.session_header
+    if name is not None and any(given.lower() == name.lower() for given in plan.endpoint.headers):
+        what = f"names {name}, which {origins.get('headers', DEFAULT)} sets too"
+        yield Problem(what, origins.get("session_header", DEFAULT), "Leave out one of both.")
+
+
 def model_is_waited_for(plan: Plan, origins: Origins) -> Iterator[Problem]:
     """How to wait for the model is only said where it is waited for."""
     if is_given(origins, "wait_for_model_mode") and not plan.endpoint.wait_for_model_timeout_s:
@@ -319,6 +326,7 @@ CHECKS: tuple[Check, ...] = (
     Check(tls_has_one_rule, frozenset({"insecure", "ca_file"})),
     Check(ca_file_holds_certificates, frozenset({"ca_file"})),
     Check(authorization_is_said_once, frozenset({"api_key", "headers"})),
+    Check(session_header_is_said_once, frozenset({"session_header", "headers"})),
     Check(model_is_waited_for, frozenset({"wait_for_model_mode", "wait_for_model_timeout_s"})),
     Check(tokenizer_has_its_revision, frozenset({"tokenizer", "tokenizer_revision"})),
     Check(artifacts_can_be_written, frozenset({"artifact_dir"})),

@@ -23,14 +23,16 @@ _SECRET_BODY_FIELD = re.compile(r"auth(?!or)|api[-_]?key|access[-_]?token|secret
 def public_dump(plan: Plan) -> dict[str, Any]:
     """The plan for artifacts, as JSON-ready data that is also a configuration file. Secrets are masked.
 
-    Masked are the API key, and header values and body fields whose names suggest a secret. Such a file asks for them
-    anew when it is loaded.
+    Masked are the API key, values of `--pod-env`, and header values and body fields whose names suggest a secret. Such
+    a file asks for them anew when it is loaded.
     """
     data = plan.model_dump(mode="json")
     endpoint = data["endpoint"]
     endpoint["api_key"] = MASK if plan.endpoint.api_key else None
     endpoint["headers"] = masked_headers(endpoint["headers"])
     endpoint["extra_inputs"] = _masked(endpoint["extra_inputs"], _SECRET_BODY_FIELD)
+    variables = data["kubernetes"]["pod_env"]
+    data["kubernetes"]["pod_env"] = {name: MASK if value else "" for name, value in variables.items()}
     return data
 
 

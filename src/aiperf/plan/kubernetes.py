@@ -20,6 +20,7 @@ from aiperf.plan.kubernetes_values import (
     label_value,
     own_label_key,
     toleration_text,
+    variable_name,
 )
 from aiperf.plan.quantities import cpu_quantity, memory_quantity
 from aiperf.plan.section import Option, Section, option
@@ -134,6 +135,14 @@ class KubernetesPlan(Section):
             "--annotation", metavar="KEY=VALUE", repeatable=True,
         ),
     ] = Field(default_factory=dict)  # fmt: skip
+    pod_env: Annotated[
+        Mapping[Annotated[str, Checked(variable_name)], str],
+        option(
+            "Environment variable for every container of the run; a name alone takes over the value from here. Values "
+            "are in the run's Secret only.",
+            "--pod-env", metavar="NAME[=VALUE]", repeatable=True,
+        ),
+    ] = Field(default_factory=dict, repr=False)  # fmt: skip
     worker_cpu: Annotated[Cpu, _cpu("each worker", "--worker-cpu")] = None
     worker_memory: Annotated[Memory, _memory("each worker", "--worker-memory")] = None
     record_processor_cpu: Annotated[Cpu, _cpu("each record processor", "--record-processor-cpu")] = None
@@ -183,8 +192,8 @@ class KubernetesPlan(Section):
     endpoint_secret: Annotated[
         ObjectName | None,
         option(
-            "Existing Secret with the endpoint's `api-key` (and `headers`, a JSON object), for printed manifests: they "
-            "hold no secret.",
+            "Existing Secret with the endpoint's `api-key` (and `headers`, a JSON object; `hf-token` for the hub), for "
+            "printed manifests: they hold no secret.",
             "--endpoint-secret", metavar="NAME",
         ),
     ] = None  # fmt: skip

@@ -101,6 +101,19 @@ def ip_address(text: str) -> str:
     return text
 
 
+OWN_VARIABLES = ("AIPERF_", "POD_", "KUBERNETES_")
+_FIXED_VARIABLES = ("HOME", "TMPDIR", "HF_HOME", "NODE_NAME", "PATH")
+
+
+def variable_name(text: str) -> str:
+    """The text itself. Raises: ValueError if it is no variable that a user may set in the run's containers."""
+    if re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", text, re.ASCII) is None:
+        raise ValueError(f"'{text}' is not the name of an environment variable")
+    if text.startswith(OWN_VARIABLES) or text in _FIXED_VARIABLES:
+        raise ValueError(f"{text} is set by aiperf or the cluster in every container")
+    return text
+
+
 def toleration_text(text: str) -> str:
     """The text itself. Raises: ValueError if it is no toleration."""
     read_toleration(text)

@@ -194,7 +194,7 @@ def _from_texts(known: PlanField, texts: tuple[str, ...]) -> Any:
         case Kind.BODY:
             return read_body_fields(texts)
         case Kind.PAIRS:
-            return read_pairs(texts)
+            return read_pairs(texts, names_alone="[" in known.metavar)
         case _ if known.option.sweepable and "," in texts[0]:
             return _alone_or_all(read_list(texts))
         case _:

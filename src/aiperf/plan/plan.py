@@ -31,6 +31,7 @@ from aiperf.plan.values import (
     normalise_url,
     sendable_headers,
     sendable_key,
+    session_header_name,
 )
 
 Counts = PositiveInt | tuple[PositiveInt, ...]
@@ -89,6 +90,14 @@ class EndpointPlan(Section):
         Checked(sendable_headers),
         option("Extra request header.", "--header", "-H", metavar="NAME:VALUE", repeatable=True),
     ] = Field(default_factory=dict, repr=False)
+    session_header: Annotated[
+        Annotated[str, Checked(session_header_name)] | None,
+        option(
+            "Header that carries the conversation's id, for routers that keep a session in one place; it is that of "
+            "X-Correlation-ID, which is always sent.",
+            "--session-header", metavar="NAME",
+        ),
+    ] = None  # fmt: skip
     extra_inputs: Annotated[
         Mapping[str, Any],
         Checked(json_fields),

@@ -20,6 +20,8 @@ _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _OWN_HEADERS = frozenset({"content-length", "transfer-encoding", "x-request-id", "x-correlation-id"})
 """Said twice, the first two break the request, and the others the join with the server's log."""
 
+_FIXED_HEADERS = frozenset({"host", "connection", "content-type", "accept", "authorization", "user-agent"})
+
 _UNSENDABLE = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 """Control characters but the tab: they would end the header, or the request. Source: RFC 9110, section 5.5."""
 
@@ -89,6 +91,15 @@ def sendable_headers(headers: Mapping[str, str]) -> Mapping[str, str]:
     return headers
 
 
+def session_header_name(name: str) -> str:
+    """The name itself. Raises: ValueError if a header of this name cannot carry a conversation's id."""
+    if not _HEADER_NAME.fullmatch(name):
+        raise ValueError(f"'{name}' is not a header name")
+    if name.lower() in _OWN_HEADERS | _FIXED_HEADERS:
+        raise ValueError(f"aiperf itself writes the header {name}")
+    return name
+
+
 def sendable_key(key: SecretStr) -> SecretStr:
     """The API key itself. Raises: ValueError if it could not be sent in a header; the key is not quoted."""
     text = key.get_secret_value()
@@ -149,8 +160,10 @@ def read_body_fields(texts: tuple[str, ...]) -> dict[str, Any]:
     return body
 
 
-def read_pairs(texts: tuple[str, ...]) -> dict[str, str]:
+def read_pairs(texts: tuple[str, ...], *, names_alone: bool = False) -> dict[str, str]:
     """All pairs given, each as `KEY=VALUE` or as a JSON object of them; the later one wins.
+
+    `names_alone`: `KEY` is a pair with an empty value.
 
     Raises: ValueError with the reason.
     """
@@ -163,7 +176,7 @@ def read_pairs(texts: tuple[str, ...]) -> dict[str, str]:
             pairs |= found
             continue
         key, equals, value = text.partition("=")
-        if not equals:
+        if not equals and not names_alone:
             raise ValueError(f"'{text}' is not written KEY=VALUE")
         pairs[key.strip()] = value.strip()
     return pairs

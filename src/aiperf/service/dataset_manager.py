@@ -17,8 +17,8 @@ from aiperf.endpoint.dialects import DIALECTS
 from aiperf.plan.plan import Plan
 from aiperf.report.atomic import atomic_file
 from aiperf.service.layout import Layout
-from aiperf.service.membership import run_together
 from aiperf.service.supply import Supply
+from aiperf.service.together import run_together
 from aiperf.wire.bus import Seat
 from aiperf.wire.messages import DatasetReady, Exit
 

@@ -48,21 +48,6 @@ async def run_until_told_to_leave(
         await asyncio.wait({service})
 
 
-async def run_together(*works: Coroutine[Any, Any, None]) -> None:
-    """Runs parts of a service side by side until the first returns, or fails; then cancels the others.
-
-    Raises: whatever made the first one fail.
-    """
-    tasks = [asyncio.create_task(work) for work in works]
-    try:
-        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-        for task in done:
-            task.result()
-    finally:
-        for task in tasks:
-            task.cancel()
-
-
 async def keep_in_touch(seat: Seat, clock: Clock, health: Callable[[], dict[str, float]], interval_s: float) -> None:
     """Sends a heartbeat every interval until cancelled: to the worker manager, whose own goes to the controller."""
     watcher = CONTROLLER if seat.name == ServiceType.WORKER_MANAGER else ServiceType.WORKER_MANAGER

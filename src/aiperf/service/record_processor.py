@@ -18,9 +18,9 @@ from aiperf.dataset.tokens import BUILTIN
 from aiperf.record.assembly import Assembled, RecordAssembler
 from aiperf.record.slices import read_slice
 from aiperf.service.column_messages import ColumnHeader, encode_block, encode_columns
-from aiperf.service.membership import run_together
 from aiperf.service.shard_outlet import Blocks, ShardOutlet, by_phase
 from aiperf.service.supply import Supply
+from aiperf.service.together import run_together
 from aiperf.wire.bus import Seat
 from aiperf.wire.messages import Configure, Exit, FinishRecords, RecordsFinished, ServiceLost, ServiceReady, WorkerAdded
 from aiperf.wire.ports import Frames, Port

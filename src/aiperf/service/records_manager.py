@@ -25,9 +25,9 @@ from aiperf.service.column_messages import Arrivals, BlockHeader, ColumnHeader, 
 from aiperf.service.layout import LOG_NAME, Layout
 from aiperf.service.line_store import LineStore
 from aiperf.service.log_relay import RELAY_INTERVAL_S, LogHome
-from aiperf.service.membership import run_together
 from aiperf.service.result_export import Received, export_results
 from aiperf.service.supply import Supply
+from aiperf.service.together import run_together
 from aiperf.units import NS_PER_S
 from aiperf.wire.bus import Seat
 from aiperf.wire.messages import (

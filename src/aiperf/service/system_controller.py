@@ -9,8 +9,9 @@ import logging
 import msgspec
 
 from aiperf.clock import Clock
-from aiperf.service.membership import TOLD_TO_LEAVE, run_together
+from aiperf.service.membership import TOLD_TO_LEAVE
 from aiperf.service.run_lifecycle import RunLifecycle, State, Tell
+from aiperf.service.together import run_together
 from aiperf.wire.bus import CONTROLLER, OPERATOR, Hub
 from aiperf.wire.messages import ClockProbe, ClockReply, Exit, Heartbeat, Progress, RunFinished, ServiceLost
 

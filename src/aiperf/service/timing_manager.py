@@ -19,7 +19,7 @@ from aiperf.schedule.ledger import CreditReturn
 from aiperf.schedule.phases import PhasePlan
 from aiperf.schedule.scheduler import Scheduler
 from aiperf.schedule.shares import WorkerShare
-from aiperf.service.membership import run_together
+from aiperf.service.together import run_together
 from aiperf.units import NS_PER_S
 from aiperf.wire.bus import Seat
 from aiperf.wire.messages import (

@@ -322,6 +322,7 @@ def _head(plan: Plan, target: Target, method: str = "POST") -> RequestHead:
         streaming=endpoint.streaming and method == "POST",
         keep_alive=endpoint.connection_reuse != "never",
         method=method,
+        session_header=endpoint.session_header,
     )
 
 

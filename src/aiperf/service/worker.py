@@ -26,9 +26,9 @@ from aiperf.record.request_id import x_correlation_id, x_request_id
 from aiperf.schedule.dispatcher import Dispatcher
 from aiperf.schedule.phases import PROFILING
 from aiperf.service.cpu_pressure import read_cpu_pressure
-from aiperf.service.membership import run_together
 from aiperf.service.slice_outlet import SliceOutlet
 from aiperf.service.supply import Supply
+from aiperf.service.together import run_together
 from aiperf.units import NS_PER_MS, NS_PER_S
 from aiperf.wire.bus import Seat
 from aiperf.wire.messages import (

@@ -52,6 +52,7 @@ def test_a_plan_of_defaults_is_fine() -> None:
         ({"concurrency_ramp_s": 9, "concurrency": 5, "duration_s": 9}, "--concurrency-ramp-duration", "never reached"),
         ({"tokenizer": "builtin", "tokenizer_revision": "main"}, "--tokenizer-revision", "no revisions"),
         ({"api_key": "k", "headers": {"authorization": "x"}}, "--header", "and so does --api-key"),
+        ({"session_header": "X-Id", "headers": {"x-id": "1"}}, "--session-header", "which --header sets too"),
         ({"wait_for_model_mode": "both"}, "--wait-for-model-mode", "the model is not waited for"),
         ({"goodput": "request_latency:x"}, "--goodput", "no number above 0"),
         ({"goodput": "request_latency:1 request_latency:2"}, "--goodput", "given twice"),

@@ -3,15 +3,15 @@
 Owns: the order of things. Does not own: what an operator does (`cli.operator`), finding the run.
 """
 
-import asyncio
 import contextlib
-import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import cast, get_args
 
-from aiperf.cli.kube.usage import ACCESS, CLUSTER_OPTIONS, Chosen, Option, Usage, read_usage
+from aiperf.api.contract import Uploadable
+from aiperf.cli.kube.frame import run_on_cluster
+from aiperf.cli.kube.usage import ACCESS, CLUSTER_OPTIONS, Chosen, Option, Usage
 from aiperf.cli.operator import LEFT_ALONE, Operator
 from aiperf.cli.outcome import make_artifact_dir, report
 from aiperf.deploy.kubernetes.api_line import ApiLine
@@ -20,7 +20,7 @@ from aiperf.deploy.kubernetes.existing import ExistingRun, read_run
 from aiperf.deploy.kubernetes.removal import remove_run
 from aiperf.deploy.kubernetes.runs import find_run, refuse_when_gone
 from aiperf.deploy.kubernetes.service_manager import KubernetesServiceManager
-from aiperf.errors import AIPerfError, ExitCode
+from aiperf.errors import AIPerfError
 from aiperf.ui.live import Kind, View, open_view
 from aiperf.wire.messages import RunFinished
 
@@ -45,33 +45,29 @@ USAGE = Usage(
 
 
 def run(argv: Sequence[str]) -> int:
-    if any(word in ("--help", "-h") for word in argv):
-        print(USAGE.page())
-        return ExitCode.DONE
-    return asyncio.run(_attach(read_usage(USAGE, argv, os.environ)))
+    return run_on_cluster(USAGE, argv, _attach)
 
 
-async def _attach(chosen: Chosen) -> int:
-    async with Cluster.connect(chosen.kubeconfig, chosen.kubecontext) as cluster:
-        found = await find_run(cluster, chosen.run_id, chosen.namespace)
-        refuse_when_gone(found)
-        existing = await read_run(cluster, found, chosen.text(ACCESS))
-        artifact_dir = make_artifact_dir(existing.plan, Path(chosen.text(ARTIFACT_DIR) or "artifacts"))
-        ui = chosen.text(UI)
-        view = open_view(cast("Kind | None", ui), sys.stderr)
-        try:
-            finished = await _operate(cluster, existing, artifact_dir, view, keeps=chosen.has(NO_CLEANUP))
-            if finished.outcome != LEFT_ALONE and not chosen.has(NO_CLEANUP):
-                hosted = existing.hosted
-                await remove_run(cluster, hosted.run_id, hosted.namespace, hosted.owns_namespace)
-        except AIPerfError:
-            here = f"--namespace {found.namespace}"
-            view.notice(f"nothing was removed; to do so: aiperf kube cleanup {found.run_id} {here}")
-            raise
-        finally:
-            view.close()
-            with contextlib.suppress(OSError):  # one that nothing was put into is not left
-                artifact_dir.rmdir()
+async def _attach(cluster: Cluster, chosen: Chosen) -> int:
+    found = await find_run(cluster, chosen.run_id, chosen.namespace)
+    refuse_when_gone(found)
+    existing = await read_run(cluster, found, chosen.text(ACCESS))
+    artifact_dir = make_artifact_dir(existing.plan, Path(chosen.text(ARTIFACT_DIR) or "artifacts"))
+    ui = chosen.text(UI)
+    view = open_view(cast("Kind | None", ui), sys.stderr)
+    try:
+        finished = await _operate(cluster, existing, artifact_dir, view, keeps=chosen.has(NO_CLEANUP))
+        if finished.outcome != LEFT_ALONE and not chosen.has(NO_CLEANUP):
+            hosted = existing.hosted
+            await remove_run(cluster, hosted.run_id, hosted.namespace, hosted.owns_namespace)
+    except AIPerfError:
+        here = f"--namespace {found.namespace}"
+        view.notice(f"nothing was removed; to do so: aiperf kube cleanup {found.run_id} {here}")
+        raise
+    finally:
+        view.close()
+        with contextlib.suppress(OSError):  # one that nothing was put into is not left
+            artifact_dir.rmdir()
     return report(finished, ui)
 
 
@@ -80,6 +76,14 @@ async def _operate(
 ) -> RunFinished:
     hosted = existing.hosted
     manager = KubernetesServiceManager(cluster, hosted, view.notice)
-    line = ApiLine(cluster, existing.entrance, artifact_dir, view.notice, opened=manager.begun, keeps=keeps)
+    line = ApiLine(
+        cluster,
+        existing.entrance,
+        artifact_dir,
+        view.notice,
+        awaited=[Uploadable(what) for what in hosted.layout.uploads],
+        opened=manager.begun,
+        keeps=keeps,
+    )
     logs = f"aiperf kube logs {hosted.run_id} --namespace {hosted.namespace}"
     return await Operator(hosted.layout, manager, line, view, logs=logs).run()

@@ -3,13 +3,12 @@
 Owns: the order, and waiting until the run is over. Does not own: what the controller does about it.
 """
 
-import asyncio
-import os
 import sys
 from collections.abc import Sequence
 
 from aiperf.api.client import ApiClient
-from aiperf.cli.kube.usage import ACCESS, CLUSTER_OPTIONS, Chosen, Option, Usage, read_usage
+from aiperf.cli.kube.frame import run_on_cluster
+from aiperf.cli.kube.usage import ACCESS, CLUSTER_OPTIONS, Chosen, Option, Usage
 from aiperf.deploy.kubernetes.cluster import Cluster
 from aiperf.deploy.kubernetes.existing import is_namespace_of, read_run
 from aiperf.deploy.kubernetes.names import LABEL_COMPONENT, Component, run_labels
@@ -31,29 +30,25 @@ USAGE = Usage(
 
 
 def run(argv: Sequence[str]) -> int:
-    if any(word in ("--help", "-h") for word in argv):
-        print(USAGE.page())
-        return ExitCode.DONE
-    return asyncio.run(_cancel(read_usage(USAGE, argv, os.environ)))
+    return run_on_cluster(USAGE, argv, _cancel)
 
 
-async def _cancel(chosen: Chosen) -> int:
-    async with Cluster.connect(chosen.kubeconfig, chosen.kubecontext) as cluster:
-        found = await find_run(cluster, chosen.run_id, chosen.namespace)
-        if found.state.is_final or found.state is RunState.SERVING:
+async def _cancel(cluster: Cluster, chosen: Chosen) -> int:
+    found = await find_run(cluster, chosen.run_id, chosen.namespace)
+    if found.state.is_final or found.state is RunState.SERVING:
+        print(f"run {found.run_id} is over already")
+    elif not await _has_controller(cluster, found):
+        owns_namespace = await is_namespace_of(cluster, found.namespace, found.run_id)
+        await remove_run(cluster, found.run_id, found.namespace, owns_namespace)
+        print(f"run {found.run_id} had not begun; it was removed")
+    else:
+        finished, was_over = await _stop(cluster, found, chosen)
+        if was_over:
             print(f"run {found.run_id} is over already")
-        elif not await _has_controller(cluster, found):
-            owns_namespace = await is_namespace_of(cluster, found.namespace, found.run_id)
-            await remove_run(cluster, found.run_id, found.namespace, owns_namespace)
-            print(f"run {found.run_id} had not begun; it was removed")
-        else:
-            finished, was_over = await _stop(cluster, found, chosen)
-            if was_over:
-                print(f"run {found.run_id} is over already")
-                return ExitCode.DONE
-            where = f"aiperf kube results {found.run_id} --namespace {found.namespace}"
-            results = f"; its results so far: {where}" if finished.summary_path else ""
-            print(f"run {found.run_id} is over ({finished.reason or finished.outcome}){results}")
+            return ExitCode.DONE
+        where = f"aiperf kube results {found.run_id} --namespace {found.namespace}"
+        results = f"; its results so far: {where}" if finished.summary_path else ""
+        print(f"run {found.run_id} is over ({finished.reason or finished.outcome}){results}")
     return ExitCode.DONE
 
 

@@ -4,11 +4,11 @@ Owns: telling what is removed. Does not own: what may go (`deploy.kubernetes.lef
 """
 
 import asyncio
-import os
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
-from aiperf.cli.kube.usage import CLUSTER_OPTIONS, Chosen, Option, Usage, read_usage
+from aiperf.cli.kube.frame import run_on_cluster
+from aiperf.cli.kube.usage import CLUSTER_OPTIONS, Chosen, Option, Usage
 from aiperf.deploy.kubernetes.cluster import Cluster
 from aiperf.deploy.kubernetes.leftovers import Choice, Leftover, find_leftovers
 from aiperf.deploy.kubernetes.removal import remove_run
@@ -29,25 +29,21 @@ USAGE = Usage(
 
 
 def run(argv: Sequence[str]) -> int:
-    if any(word in ("--help", "-h") for word in argv):
-        print(USAGE.page())
-        return ExitCode.DONE
-    return asyncio.run(_clean_up(read_usage(USAGE, argv, os.environ)))
+    return run_on_cluster(USAGE, argv, _clean_up)
 
 
-async def _clean_up(chosen: Chosen) -> int:
+async def _clean_up(cluster: Cluster, chosen: Chosen) -> int:
     choice = Choice(chosen.run_id or None, chosen.has(EXPIRED), chosen.has(ALL))
-    async with Cluster.connect(chosen.kubeconfig, chosen.kubecontext) as cluster:
-        leftovers = await find_leftovers(cluster, chosen.namespace, choice, datetime.now(UTC))
-        if choice.run_id and not leftovers:
-            found = await find_run(cluster, choice.run_id, chosen.namespace)
-            raise _refusal(found)
-        if not leftovers:
-            print("there is nothing to remove")
-        elif chosen.has(DRY_RUN):
-            print("\n".join(f"would remove {sentence(each)}" for each in leftovers))
-        else:
-            await _remove(cluster, leftovers)
+    leftovers = await find_leftovers(cluster, chosen.namespace, choice, datetime.now(UTC))
+    if choice.run_id and not leftovers:
+        found = await find_run(cluster, choice.run_id, chosen.namespace)
+        raise _refusal(found)
+    if not leftovers:
+        print("there is nothing to remove")
+    elif chosen.has(DRY_RUN):
+        print("\n".join(f"would remove {sentence(each)}" for each in leftovers))
+    else:
+        await _remove(cluster, leftovers)
     return ExitCode.DONE
 
 

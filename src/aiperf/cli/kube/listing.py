@@ -3,14 +3,14 @@
 Owns: the table and its JSON. Does not own: finding runs (`deploy.kubernetes.runs`).
 """
 
-import asyncio
 import json
 import os
 import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
-from aiperf.cli.kube.usage import CLUSTER_OPTIONS, Chosen, Option, Usage, read_usage
+from aiperf.cli.kube.frame import run_on_cluster
+from aiperf.cli.kube.usage import CLUSTER_OPTIONS, Chosen, Option, Usage
 from aiperf.deploy.kubernetes.cluster import Cluster
 from aiperf.deploy.kubernetes.runs import FoundRun, RunState, list_runs
 from aiperf.errors import ExitCode, PlanError, Problem
@@ -30,18 +30,18 @@ DETAIL_MAX = 60
 
 
 def run(argv: Sequence[str]) -> int:
-    if any(word in ("--help", "-h") for word in argv):
-        print(USAGE.page())
-        return ExitCode.DONE
-    chosen = read_usage(USAGE, argv, {} if ALL_NAMESPACES.flag in argv else os.environ)
+    # Who looks everywhere means it, whatever the environment sets for other commands.
+    everywhere = any(word in ALL_NAMESPACES.spellings for word in argv)
+    return run_on_cluster(USAGE, argv, _list, environ={} if everywhere else os.environ, check=_refuse_contradiction)
+
+
+def _refuse_contradiction(chosen: Chosen) -> None:
     if chosen.has(ALL_NAMESPACES) and chosen.namespace is not None:
         raise PlanError(Problem("excludes --namespace", ALL_NAMESPACES.flag, "Give one of them."))
-    return asyncio.run(_list(chosen))
 
 
-async def _list(chosen: Chosen) -> int:
-    async with Cluster.connect(chosen.kubeconfig, chosen.kubecontext) as cluster:
-        runs, where = await list_runs(cluster, chosen.namespace)
+async def _list(cluster: Cluster, chosen: Chosen) -> int:
+    runs, where = await list_runs(cluster, chosen.namespace)
     place = f" in namespace {where}" if where else ""
     if where and chosen.namespace is None:
         print(f"you may not look in all namespaces: these are the runs{place}", file=sys.stderr)

@@ -3,12 +3,11 @@
 Owns: which hosts are shown, and how. Does not own: reading logs (`deploy.kubernetes.pod_logs`).
 """
 
-import asyncio
 import functools
-import os
 from collections.abc import Sequence
 
-from aiperf.cli.kube.usage import CLUSTER_OPTIONS, Chosen, Option, Usage, read_usage
+from aiperf.cli.kube.frame import run_on_cluster
+from aiperf.cli.kube.usage import CLUSTER_OPTIONS, Chosen, Option, Usage
 from aiperf.deploy.kubernetes.cluster import Cluster
 from aiperf.deploy.kubernetes.names import run_labels
 from aiperf.deploy.kubernetes.pod_logs import Line, follow_lines, is_wanted, past_lines, sources_of
@@ -28,24 +27,20 @@ HOSTS_SHOWN = 20
 
 
 def run(argv: Sequence[str]) -> int:
-    if any(word in ("--help", "-h") for word in argv):
-        print(USAGE.page())
-        return ExitCode.DONE
-    return asyncio.run(_show(read_usage(USAGE, argv, os.environ)))
+    return run_on_cluster(USAGE, argv, _show)
 
 
-async def _show(chosen: Chosen) -> int:
+async def _show(cluster: Cluster, chosen: Chosen) -> int:
     component, tail = chosen.text(COMPONENT), chosen.count(TAIL)
     wanted = functools.partial(is_wanted, component=component)
-    async with Cluster.connect(chosen.kubeconfig, chosen.kubecontext) as cluster:
-        found = await find_run(cluster, chosen.run_id, chosen.namespace)
-        await _refuse_unknown(cluster, found, component, waits=chosen.has(FOLLOW))
-        if chosen.has(FOLLOW):
-            async for line in follow_lines(cluster, found.namespace, found.run_id, wanted, tail):
-                print(_text(line), flush=True)
-        else:
-            for line in await past_lines(cluster, found.namespace, found.run_id, wanted, tail):
-                print(_text(line))
+    found = await find_run(cluster, chosen.run_id, chosen.namespace)
+    await _refuse_unknown(cluster, found, component, waits=chosen.has(FOLLOW))
+    if chosen.has(FOLLOW):
+        async for line in follow_lines(cluster, found.namespace, found.run_id, wanted, tail):
+            print(_text(line), flush=True)
+    else:
+        for line in await past_lines(cluster, found.namespace, found.run_id, wanted, tail):
+            print(_text(line))
     return ExitCode.DONE
 
 

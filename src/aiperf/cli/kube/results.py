@@ -3,14 +3,13 @@
 Owns: waiting for the end, fetching, and leaving the run as it was. Does not own: the transfer (`api.client`).
 """
 
-import asyncio
 import contextlib
-import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from aiperf.cli.kube.usage import ACCESS, CLUSTER_OPTIONS, Chosen, Option, Usage, read_usage
+from aiperf.cli.kube.frame import run_on_cluster
+from aiperf.cli.kube.usage import ACCESS, CLUSTER_OPTIONS, Chosen, Option, Usage
 from aiperf.cli.outcome import make_artifact_dir
 from aiperf.deploy.kubernetes.api_line import ApiLine
 from aiperf.deploy.kubernetes.cluster import Cluster
@@ -39,26 +38,22 @@ USAGE = Usage(
 
 
 def run(argv: Sequence[str]) -> int:
-    if any(word in ("--help", "-h") for word in argv):
-        print(USAGE.page())
-        return ExitCode.DONE
-    return asyncio.run(_fetch(read_usage(USAGE, argv, os.environ)))
+    return run_on_cluster(USAGE, argv, _fetch)
 
 
-async def _fetch(chosen: Chosen) -> int:
-    async with Cluster.connect(chosen.kubeconfig, chosen.kubecontext) as cluster:
-        found = await find_run(cluster, chosen.run_id, chosen.namespace)
-        refuse_when_gone(found)
-        existing = await read_run(cluster, found, chosen.text(ACCESS))
-        folder = _folder(existing, chosen.text(OUTPUT))
-        try:
-            finished = await _bring_home(cluster, existing, folder, keeps=not chosen.has(CLEANUP))
-        finally:
-            with contextlib.suppress(OSError):  # one that nothing was put into is not left
-                folder.rmdir()
-        if chosen.has(CLEANUP):
-            hosted = existing.hosted
-            await remove_run(cluster, hosted.run_id, hosted.namespace, hosted.owns_namespace)
+async def _fetch(cluster: Cluster, chosen: Chosen) -> int:
+    found = await find_run(cluster, chosen.run_id, chosen.namespace)
+    refuse_when_gone(found)
+    existing = await read_run(cluster, found, chosen.text(ACCESS))
+    folder = _folder(existing, chosen.text(OUTPUT))
+    try:
+        finished = await _bring_home(cluster, existing, folder, keeps=not chosen.has(CLEANUP))
+    finally:
+        with contextlib.suppress(OSError):  # one that nothing was put into is not left
+            folder.rmdir()
+    if chosen.has(CLEANUP):
+        hosted = existing.hosted
+        await remove_run(cluster, hosted.run_id, hosted.namespace, hosted.owns_namespace)
     if finished.exit_code != ExitCode.DONE:
         print(f"the run ended so: {finished.reason or finished.outcome}", file=sys.stderr)
     print(folder)

@@ -6,14 +6,14 @@ own: the way (`reach`), transfers (`aiperf.api`).
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from pathlib import Path
 
 import msgspec
 
 from aiperf.api.client import ApiClient
 from aiperf.api.connection import ApiAddress
-from aiperf.api.contract import Told, Uploadable
+from aiperf.api.contract import Told, Uploadable, UploadInfo
 from aiperf.deploy.kubernetes.cluster import Cluster
 from aiperf.deploy.kubernetes.pods import START_LIMIT_S
 from aiperf.deploy.kubernetes.reach import Entrance, open_way
@@ -41,16 +41,18 @@ class ApiLine:
         tell: Callable[[str], None],
         *,
         files: Mapping[Uploadable, Path] | None = None,
+        awaited: Sequence[Uploadable] = (),
         opened: Callable[[], None] = lambda: None,
         keeps: bool = False,
     ) -> None:
-        """`files`: to be sent as soon as the controller answers; then `opened` is called. `keeps`: the controller
-        goes on to serve the results when they were fetched."""
+        """`files`: to be sent as soon as the controller answers; then `opened` is called. `awaited`: files that
+        somebody else was to send. `keeps`: the controller goes on to serve the results when they were fetched."""
         self._cluster = cluster
         self._entrance = entrance
         self._artifact_dir = artifact_dir
         self._tell = tell
         self._files = files or {}
+        self._awaited = awaited
         self._opened = opened
         self._keeps = keeps
         self._stack = contextlib.AsyncExitStack()
@@ -66,6 +68,9 @@ class ApiLine:
         for what, path in self._files.items():
             self._tell(f"sending {path.name} ({path.stat().st_size / 1e6:,.1f} MB)")
             await client.upload(what, path)
+        for what in self._awaited:
+            if not (info := await client.upload_info(what)).complete:
+                self._tell(missing_text(what, info, self._entrance))
         self._client = client
         self._told = client.follow()
 
@@ -120,3 +125,14 @@ class ApiLine:
     async def close(self) -> None:
         """Lets go of the way."""
         await self._stack.aclose()
+
+
+def missing_text(what: Uploadable, info: UploadInfo, entrance: Entrance) -> str:
+    """For who attaches to a run whose file is not all there: it may still be on its way, or never come."""
+    name = info.name or ("its input file" if what is Uploadable.INPUT else "its tokenizer")
+    come = f"{info.offset / 1e6:,.1f} of {info.size / 1e6:,.1f} MB have" if info.size else "nothing has"
+    run = f"{entrance.run_id} --namespace {entrance.namespace}"
+    return (
+        f"the run waits for {name}: {come} come. Only the command that started the run sends it; if that has ended, "
+        f"remove this run (aiperf kube cleanup {run} --all) and start it anew"
+    )

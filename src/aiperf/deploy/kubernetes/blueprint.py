@@ -8,6 +8,7 @@ from enum import StrEnum
 
 from aiperf import __version__
 from aiperf.deploy.kubernetes.names import Component, Names, names_of, object_labels
+from aiperf.deploy.kubernetes.pod_environment import PodEnvironment
 from aiperf.deploy.kubernetes.sizing import Sizing
 from aiperf.plan.kubernetes import KubernetesPlan
 from aiperf.plan.plan import Plan
@@ -64,6 +65,8 @@ class Blueprint:
     """None: made in the cluster, by a controller that nobody started (`standalone`)."""
     ca_pem: str = ""
     """Certificate authorities of the endpoint."""
+    environment: PodEnvironment = field(default_factory=PodEnvironment, repr=False)
+    """What the user's environment gives to the containers."""
 
     @property
     def run_id(self) -> str:

@@ -79,7 +79,8 @@ def judge_rights(rights: Sequence[Right], allowed: Sequence[bool], place: str) -
 def _rights_text(rights: Sequence[Right]) -> str:
     verbs: dict[str, list[str]] = {}
     for right in rights:
-        verbs.setdefault(right.full_resource, []).append(right.verb)
+        where = " of all namespaces" if right.everywhere else ""
+        verbs.setdefault(f"{right.full_resource}{where}", []).append(right.verb)
     return ", ".join(f"{'/'.join(dict.fromkeys(names))} {resource}" for resource, names in verbs.items())
 
 

@@ -5,6 +5,7 @@ Owns: putting the parts together. Does not own: finding out what the cluster is 
 
 from aiperf.deploy.kubernetes.blueprint import Account, Blueprint, RunSecrets
 from aiperf.deploy.kubernetes.names import names_of
+from aiperf.deploy.kubernetes.pod_environment import PodEnvironment
 from aiperf.deploy.kubernetes.pod_plan import pod_plan, uploads
 from aiperf.deploy.kubernetes.run_length import controller_s_max, work_s_max
 from aiperf.deploy.kubernetes.sizing import size_run
@@ -24,6 +25,7 @@ def draft_blueprint(
     may_create_roles: bool = True,
     cpu_limits_demanded: bool = False,
     ca_pem: str = "",
+    environment: PodEnvironment | None = None,
 ) -> Blueprint:
     """What a run of this plan looks like.
 
@@ -51,6 +53,7 @@ def draft_blueprint(
         controller_s=controller_s_max(plan, schedule),
         secrets=secrets,
         ca_pem=ca_pem,
+        environment=environment or PodEnvironment(),
     )
 
 

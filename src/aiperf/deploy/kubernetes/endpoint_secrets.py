@@ -10,25 +10,35 @@ from typing import Any
 
 from pydantic import SecretStr
 
+from aiperf.dataset.tokens import asks_hub
 from aiperf.deploy.kubernetes.blueprint import Blueprint
 from aiperf.deploy.kubernetes.names import Component
+from aiperf.deploy.kubernetes.pod_environment import HUB_TOKEN
 from aiperf.errors import PlanError, Problem
 from aiperf.plan.plan import Plan
 
 API_KEY_VARIABLE = "AIPERF_API_KEY"
 HEADERS_VARIABLE = "AIPERF_HEADERS"
+HUB_TOKEN_KEY = "hf-token"  # noqa: S105 (a key's name)
 _KEYS = {API_KEY_VARIABLE: "api-key", HEADERS_VARIABLE: "headers"}
 """Environment variable: key of the Secret."""
 
 
-def endpoint_environment(blueprint: Blueprint, component: Component) -> list[dict[str, Any]]:
-    """The endpoint's secrets, for who calls the endpoint by a plan that may hold none."""
+def endpoint_environment(
+    blueprint: Blueprint, component: Component, *, fetches_tokenizer: bool
+) -> list[dict[str, Any]]:
+    """The endpoint's secrets for who calls the endpoint by a plan that may hold none; the hub's token for who asks it,
+    unless the user's own goes along."""
     name = blueprint.cluster.endpoint_secret
-    if name is None or component is not Component.WORKER:
+    keys = dict(_KEYS) if component is Component.WORKER else {}
+    has_own = HUB_TOKEN in blueprint.environment.names and not blueprint.standalone
+    if fetches_tokenizer and asks_hub(blueprint.plan) and not has_own:
+        keys[HUB_TOKEN] = HUB_TOKEN_KEY
+    if name is None:
         return []
     return [
         {"name": variable, "valueFrom": {"secretKeyRef": {"name": name, "key": key, "optional": True}}}
-        for variable, key in _KEYS.items()
+        for variable, key in keys.items()
     ]
 
 

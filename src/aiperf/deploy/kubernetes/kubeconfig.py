@@ -15,12 +15,13 @@ import base64
 import binascii
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from aiperf.deploy.kubernetes.proxy import Proxy, proxy_of
 from aiperf.errors import ClusterError
 
 ACCOUNT_DIR = Path("/var/run/secrets/kubernetes.io/serviceaccount")
@@ -50,6 +51,8 @@ class Access:
     plugin: str = ""
     """The command that gives credentials; empty if there is none."""
     install_hint: str = ""
+    proxy: Proxy | None = None
+    """Decided here, for all connections."""
 
 
 def read_access(
@@ -68,7 +71,9 @@ def read_access(
         raise _nothing_found(kubeconfig, paths)
     merged = {kind: _merged(configs, kind) for kind in ("clusters", "contexts", "users")}
     currents = [str(config.get("current-context") or "") for _, config in configs]
-    return _chosen(merged, context or next(filter(None, currents), ""), private_dir, paths)
+    chosen = _chosen(merged, context or next(filter(None, currents), ""), private_dir, paths)
+    (cluster,) = (each["cluster"] for each in chosen.config["clusters"])
+    return replace(chosen, proxy=proxy_of(chosen.server, str(cluster.get("proxy-url") or ""), environment))
 
 
 def _config_paths(kubeconfig: Path | None, environment: Mapping[str, str]) -> list[Path]:
@@ -209,7 +214,10 @@ def _acting_as(user: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _in_cluster(environment: Mapping[str, str], account_dir: Path) -> Access:
-    """The pod's own cluster, as the pod's account. Source: Kubernetes, "Accessing the Kubernetes API from a Pod"."""
+    """The pod's own cluster, as the pod's account, without any proxy: it is inside.
+
+    Source: Kubernetes, "Accessing the Kubernetes API from a Pod".
+    """
     host, port = environment.get("KUBERNETES_SERVICE_HOST"), environment.get("KUBERNETES_SERVICE_PORT", "443")
     if not host:
         raise ClusterError("there is an account's token, and no KUBERNETES_SERVICE_HOST", "Name a kubeconfig.")

@@ -16,6 +16,7 @@ from aiperf.deploy.kubernetes.blueprint import Account, Blueprint
 from aiperf.deploy.kubernetes.jobs import controller_job, service_jobs
 from aiperf.deploy.kubernetes.names import ANNOTATION_EXPIRES_AT, Component, Names
 from aiperf.deploy.kubernetes.network import access_service, headless_service, network_policy
+from aiperf.deploy.kubernetes.pod_environment import looks_secret
 from aiperf.deploy.kubernetes.pod_plan import UPLOAD_DIR
 from aiperf.deploy.kubernetes.run_files import config_map, secret
 from aiperf.errors import PlanError, Problem
@@ -79,6 +80,13 @@ def standalone_problems(blueprint: Blueprint) -> list[Problem]:
         what = "is on this machine, and nothing sends it to manifests that are applied"
         hint = "Use pvc://CLAIM/PATH, --dataset-pvc or an https:// address."
         problems.append(Problem(what, "--input-file", hint))
+    problems += [
+        Problem(
+            f"{name} looks like a secret, and manifests hold none", "--pod-env", "Leave it out; see --endpoint-secret."
+        )
+        for name, value in blueprint.environment.variables.items()
+        if looks_secret(name, value)
+    ]
     if blueprint.account is Account.NONE:
         what = "without rights of its own, the controller cannot make the run's keys"
         problems.append(Problem(what, hint="Name an account that has them by --service-account."))

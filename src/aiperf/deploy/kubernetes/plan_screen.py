@@ -31,6 +31,8 @@ class PlanScreen:
     """What all workers can take at a core each."""
     rights: str
     access: str
+    variables: tuple[str, ...] = ()
+    """Names of the user's, for the containers."""
 
 
 _RIGHTS = {
@@ -65,6 +67,7 @@ def plan_screen(blueprint: Blueprint, *, context: str, server: str, namespace_ex
         chunks_per_s_max=round(sizing.workers * 1e6 / WORKER_CHUNK_US),
         rights=_RIGHTS[blueprint.account].format(blueprint.cluster.service_account),
         access=blueprint.cluster.api_access,
+        variables=blueprint.environment.names,
     )
 
 
@@ -86,6 +89,7 @@ def screen_text(screen: PlanScreen) -> str:
         ),
         ("Rights", screen.rights),
         ("Access", screen.access),
+        *([("Sends", f"{', '.join(screen.variables)} of yours, in the run's Secret")] if screen.variables else []),
     ]
     return "\n".join(f"{name:<10} {text}" for name, text in rows)
 

@@ -31,7 +31,12 @@ def pod_plan(plan: Plan) -> Plan:
         "results": {"artifact_dir": Path(POD_ARTIFACT_DIR)},
         "services": {"ui": "none"},
         # Of no use in a pod, and nobody's business there.
-        "kubernetes": {"dataset_pvc": claim[0] if claim else None, "kubeconfig": None, "kubecontext": None},
+        "kubernetes": {
+            "dataset_pvc": claim[0] if claim else None,
+            "kubeconfig": None,
+            "kubecontext": None,
+            "pod_env": {},
+        },
     }
     return plan.model_copy(
         update={name: getattr(plan, name).model_copy(update=fields) for name, fields in changes.items()}

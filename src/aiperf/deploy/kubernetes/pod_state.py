@@ -172,7 +172,7 @@ def _pull_text(message: str, events: Sequence[Object]) -> str:
 
 def _is_hopeless_pull(message: str) -> bool:
     """Whether the registry has answered, and said no. One that is not reached may be in a moment."""
-    return bool(re.search(r"manifest unknown|denied|unauthorized|401|403", message, re.IGNORECASE))
+    return bool(re.search(r"not found|manifest unknown|denied|unauthorized|401|403", message, re.IGNORECASE))
 
 
 def _crashed(component: str, statuses: Sequence[Object]) -> _Verdict | None:
@@ -303,23 +303,6 @@ def creation_trouble(events: Iterable[Object]) -> str:
     if "error looking up service account" in message or "serviceaccount" in message:
         return f"their account is not there: {_cut(message.partition('forbidden: ')[2] or message)}"
     return _cut(message.partition("is forbidden: ")[2] or message)
-
-
-def job_failure(job: Object) -> str:
-    """Why a Job has failed, in words; empty if it has not."""
-    condition = _condition(job.get("status", {}), "Failed")
-    if condition.get("status") != "True":
-        condition = _condition(job.get("status", {}), "FailureTarget")
-    if condition.get("status") != "True":
-        return ""
-    reasons = {
-        "BackoffLimitExceeded": "a pod of it failed",
-        "DeadlineExceeded": "its time was up",
-        "FailedIndexes": "pods of it failed too often",
-        "PodFailurePolicy": "a pod of it ended with an exit code that would come again",
-    }
-    reason = str(condition.get("reason", ""))
-    return reasons.get(reason, _one_line(str(condition.get("message", ""))) or reason)
 
 
 def startup_lines(states: Sequence[PodState], planned: int, creation: str = "") -> list[str]:

@@ -5,7 +5,6 @@ tell it too, later and without a reason.
 """
 
 import asyncio
-import contextlib
 import logging
 import os
 
@@ -15,6 +14,7 @@ from aiperf.deploy.kubernetes.pod_hosts import host_ends
 from aiperf.deploy.kubernetes.pod_state import pod_state
 from aiperf.errors import ClusterError
 from aiperf.service.layout import Layout
+from aiperf.service.together import run_together
 from aiperf.service.wiring import Surroundings
 from aiperf.wire.bus import Seat
 from aiperf.wire.messages import HostLost
@@ -26,19 +26,10 @@ SEAT = "pod-watch"
 
 async def watch_pods(layout: Layout, around: Surroundings, services_left: asyncio.Event) -> None:
     """Until the run is over. Without the right to look, or without an API server, the run goes on unwatched."""
-    watching = asyncio.create_task(_watch(layout, around))
-    leaving = asyncio.create_task(services_left.wait())
     try:
-        await asyncio.wait({watching, leaving}, return_when=asyncio.FIRST_COMPLETED)
-        if watching.done():
-            watching.result()
+        await run_together(_watch(layout, around), services_left.wait())
     except ClusterError as error:
         log.warning("pods are not watched any more: %s", error)
-    finally:
-        watching.cancel()
-        leaving.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await asyncio.gather(watching, return_exceptions=True)
 
 
 async def _watch(layout: Layout, around: Surroundings) -> None:

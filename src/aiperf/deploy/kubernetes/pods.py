@@ -11,6 +11,7 @@ from typing import Any
 from aiperf.deploy.kubernetes.blueprint import Blueprint
 from aiperf.deploy.kubernetes.endpoint_secrets import endpoint_environment
 from aiperf.deploy.kubernetes.names import LABEL_COMPONENT, LABEL_RUN_ID, Component, component_of
+from aiperf.deploy.kubernetes.pod_environment import environment_entries
 from aiperf.deploy.kubernetes.pod_hosts import DISRUPTIONS_ANNOTATION, FAILURES_ANNOTATION
 from aiperf.deploy.kubernetes.pod_plan import CLAIM_DIR, RUN_DIR, dataset_claim
 from aiperf.deploy.kubernetes.ports import API_PORT, PORT_NAMES
@@ -85,7 +86,8 @@ def _container(blueprint: Blueprint, host: Host, index: str, *, is_sidecar: bool
             *_environment(),
             *(_incarnation() if index else []),
             *_owned_namespace(blueprint, component),
-            *endpoint_environment(blueprint, component),
+            *endpoint_environment(blueprint, component, fetches_tokenizer=_fetches_tokenizer(host)),
+            *_user_environment(blueprint, host),
         ],
         "ports": [
             {"name": PORT_NAMES[port], "containerPort": port, "protocol": "TCP"} for port in _ports(blueprint, host)
@@ -130,6 +132,15 @@ def _environment() -> list[dict[str, Any]]:
         *({"name": name, "valueFrom": {"fieldRef": {"fieldPath": path}}} for name, path in fields.items()),
         *({"name": name, "value": value} for name, value in places.items()),
     ]
+
+
+def _user_environment(blueprint: Blueprint, host: Host) -> list[dict[str, Any]]:
+    secret = None if blueprint.standalone else blueprint.names.secret
+    return environment_entries(blueprint.environment, secret, fetches_tokenizer=_fetches_tokenizer(host))
+
+
+def _fetches_tokenizer(host: Host) -> bool:
+    return _runs(host, ServiceType.DATASET_MANAGER)
 
 
 def _incarnation() -> list[dict[str, Any]]:

@@ -15,7 +15,7 @@ import json
 import socket
 import struct
 import time
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable
 from types import TracebackType
 from typing import Any, Self
 
@@ -27,6 +27,7 @@ from aiperf.deploy.kubernetes.cluster import Cluster
 from aiperf.deploy.kubernetes.refusals import Request, is_transient, refusal, unreachable
 from aiperf.deploy.kubernetes.resources import RESOURCES
 from aiperf.errors import ClusterError
+from aiperf.service.together import run_together
 
 SUBPROTOCOL = Subprotocol("v4.channel.k8s.io")
 READ_BYTES = 256 << 10
@@ -75,7 +76,7 @@ class PortForward:
         try:
             async with await self._open() as tunnel:
                 self.trouble = None
-                await _both(_up(reader, tunnel), self._down(tunnel, writer))
+                await run_together(_up(reader, tunnel), self._down(tunnel, writer))
             writer.close()
         except (OSError, WebSocketException, ClusterError):
             _reset(writer)
@@ -86,6 +87,7 @@ class PortForward:
         """A tunnel. Raises: ClusterError, kept as `trouble`."""
         deadline_s = time.monotonic() + OPEN_PATIENCE_S
         pause_s, logged_in = 0.05, False
+        proxy = (await self._cluster.transport()).proxy
         while True:
             try:
                 return await self._try_open()
@@ -99,7 +101,7 @@ class PortForward:
                     logged_in = again = True
                     await self._cluster.log_in_again()
             except (OSError, TimeoutError, InvalidHandshake) as error:
-                failure, again = unreachable(self._cluster.server, error), True
+                failure, again = unreachable(self._cluster.server, error, proxy), True
             except ClusterError as error:
                 failure, again = error, False
             if not again or time.monotonic() + pause_s > deadline_s:
@@ -118,7 +120,7 @@ class PortForward:
             f"{transport.server.replace('http', 'ws', 1)}{path}?ports={self._pod_port}",
             subprotocols=[SUBPROTOCOL],
             additional_headers=dict(transport.headers),
-            proxy=transport.proxy or True,
+            proxy=transport.proxy.url if transport.proxy else None,
             # Most of it is compressed and encrypted already.
             compression=None,
             max_size=None,
@@ -165,19 +167,6 @@ def _reset(writer: asyncio.StreamWriter) -> None:
     # Without lingering, closing is a reset. Source: socket(7), SO_LINGER.
     writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     writer.transport.abort()
-
-
-async def _both(*works: Coroutine[Any, Any, None]) -> None:
-    """Until one of them ends, and then neither. Raises what that one raised."""
-    tasks = [asyncio.create_task(work) for work in works]
-    try:
-        ended, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-        for task in ended:
-            task.result()
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 async def _up(reader: asyncio.StreamReader, tunnel: ClientConnection) -> None:

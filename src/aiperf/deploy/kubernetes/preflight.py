@@ -40,6 +40,10 @@ _IN_NAMESPACE: dict[str, CheckFunction] = {
 }
 """Only where the namespace is there."""
 
+AFTER_FAILURE_S = 8.0
+"""The run fails anyway: a pod that starts soon still tells whether image and endpoint are at fault too."""
+_UNSEEN = Check("endpoint", None, "not checked: the pod that looks did not start soon, and the run would fail anyway")
+
 _MARKS = {True: "[ok]", False: "[FAILED]", None: "[unknown]"}
 _NOTE = "[ok, but]"
 
@@ -49,20 +53,29 @@ async def preflight(
 ) -> list[Check]:
     """All checks, in the order of the screen. `probe`: look from inside a pod too, if the namespace is there."""
     there = await _namespace_exists(cluster, blueprint)
-    work = [_guarded(name, check, cluster, blueprint) for name, check in _ALWAYS.items()]
-    later = []
-    if there:
-        work += [_guarded(name, check, cluster, blueprint) for name, check in _IN_NAMESPACE.items()]
-        if probe:
+    looking = asyncio.create_task(_look(cluster, blueprint, probe_limit_s)) if there and probe else None
+    try:
+        chosen = {**_ALWAYS, **(_IN_NAMESPACE if there else {})}
+        results = await asyncio.gather(*(_guarded(name, check, cluster, blueprint) for name, check in chosen.items()))
+        checks = [check for result in results for check in result]
+        if not there:
+            later = ("quota", "pods", "objects", *(["endpoint"] if probe else []))
+            return [*checks, *(not_yet(name, blueprint) for name in later)]
+        if looking is None:
+            return checks
+        await asyncio.wait({looking}, timeout=AFTER_FAILURE_S if failed(checks) else None)
+        return [*checks, *(looking.result() if looking.done() else [_UNSEEN])]
+    finally:
+        if looking is not None:
+            looking.cancel()
+            await asyncio.gather(looking, return_exceptions=True)
 
-            async def look(cluster: Cluster, blueprint: Blueprint) -> list[Check]:
-                return await look_from_inside(cluster, blueprint, probe_limit_s)
 
-            work.append(_guarded("endpoint", look, cluster, blueprint))
-    else:
-        later = [not_yet(name, blueprint) for name in ("quota", "pods", "objects", *(["endpoint"] if probe else []))]
-    results = await asyncio.gather(*work)
-    return [*(check for result in results for check in result), *later]
+async def _look(cluster: Cluster, blueprint: Blueprint, limit_s: float) -> list[Check]:
+    async def look(cluster: Cluster, blueprint: Blueprint) -> list[Check]:
+        return await look_from_inside(cluster, blueprint, limit_s)
+
+    return await _guarded("endpoint", look, cluster, blueprint)
 
 
 async def _namespace_exists(cluster: Cluster, blueprint: Blueprint) -> bool:

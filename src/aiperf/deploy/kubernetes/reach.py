@@ -109,13 +109,20 @@ async def _controller_pod(cluster: Cluster, entrance: Entrance) -> dict[str, Any
 
 async def _through_proxy(cluster: Cluster, entrance: Entrance, pod: str) -> ApiAddress:
     transport = await cluster.transport()
-    if transport.proxy or transport.tls_server_name:
-        what = (
-            "the kubeconfig's proxy-url or tls-server-name" if transport.proxy else "the kubeconfig's tls-server-name"
-        )
-        raise ClusterError(f"--api-access proxy cannot use {what}", "Use --api-access port-forward.")
+    hint = "Use --api-access port-forward."
+    if transport.tls_server_name:
+        raise ClusterError("--api-access proxy cannot use the kubeconfig's tls-server-name", hint)
+    proxy = transport.proxy
+    if proxy is not None and not proxy.url.startswith("http://"):
+        raise ClusterError(f"--api-access proxy cannot use the proxy {proxy}, which itself wants TLS", hint)
     path = f"/api/v1/namespaces/{entrance.namespace}/pods/https:{pod}:{entrance.port}/proxy"
-    return ApiAddress(transport.server + path, token=entrance.token, headers=transport.headers, tls=transport.tls)
+    return ApiAddress(
+        transport.server + path,
+        token=entrance.token,
+        headers=transport.headers,
+        tls=transport.tls,
+        proxy_url=proxy.url if proxy else "",
+    )
 
 
 async def _access_service(cluster: Cluster, entrance: Entrance) -> dict[str, Any]:

@@ -8,7 +8,9 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlsplit
 
+from aiperf.deploy.kubernetes.proxy import Proxy
 from aiperf.errors import ClusterError
 
 RIGHTS_PAGE = "docs/kubernetes-rights.md"
@@ -114,8 +116,8 @@ def _after(message: str, mark: str) -> str:
     return message.partition(mark)[2] or message
 
 
-def unreachable(server: str, error: BaseException) -> ClusterError:
-    """A connection that failed, by its reason."""
+def unreachable(server: str, error: BaseException, proxy: Proxy | None = None) -> ClusterError:
+    """A connection that failed, by its reason. `proxy`: through which it was to go."""
     text = _chain(error)
     if "CERTIFICATE_VERIFY_FAILED" in text or "certificate verify failed" in text:
         detail = text.partition("certificate verify failed")[2].strip(": ") or text
@@ -123,6 +125,13 @@ def unreachable(server: str, error: BaseException) -> ClusterError:
             f"the certificate of the cluster at {server} is not trusted: {detail}",
             "Is the kubeconfig of this cluster, and as new as it? Fetch it anew from whoever made the cluster.",
         )
+    if proxy is not None and not re.search(r"ALERT_(BAD_)?CERTIFICATE|CERTIFICATE_REQUIRED", text):
+        refused = "Proxy" in type(error).__name__
+        said = f"answers: {text}" if refused else f"cannot be reached, or does not answer: {text}"
+        hint = f"Is it the right one? NO_PROXY={urlsplit(server).hostname} goes without it."
+        if "kubeconfig" in proxy.origin:
+            hint = "Is it the right one? It stands in the kubeconfig."
+        return ClusterError(f"the proxy {proxy}, which leads to the cluster at {server}, {said}", hint)
     if re.search(r"Name or service not known|nodename nor servname|getaddrinfo|name resolution", text):
         what = f"the cluster's address {server} cannot be resolved"
     elif "refused" in text or "All connection attempts failed" in text:

@@ -58,6 +58,11 @@ class Right:
         return bool(self.without)
 
     @property
+    def everywhere(self) -> bool:
+        """In all namespaces, of what lies in one."""
+        return self.scope is Scope.CLUSTER and self.resource not in ("namespaces", "nodes")
+
+    @property
     def full_resource(self) -> str:
         """As rules name it: `pods/log`."""
         return f"{self.resource}/{self.subresource}" if self.subresource else self.resource
@@ -96,18 +101,22 @@ RIGHTS: tuple[Right, ...] = (
     *_rights(Action.PROXY, "get create update delete", "", "pods/proxy"),
     *_rights(Action.NODEPORT, "get", "", "services"),
     *_rights(
-        Action.NODEPORT, "list", "", "nodes", scope=Scope.CLUSTER, without="a node's address is given by `--node-ip`"
+        Action.NODEPORT, "get", "", "nodes", scope=Scope.CLUSTER, without="a node's address is given by `--node-ip`"
     ),
-    *_rights(Action.LOADBALANCER, "get watch", "", "services"),
+    *_rights(Action.LOADBALANCER, "get", "", "services"),
     *_rights(
         Action.CHECKS, "list", "", "resourcequotas", "limitranges", without="a full quota is told by pods that fail"
     ),
     *_rights(Action.CHECKS, "list", "", "nodes", scope=Scope.CLUSTER, without=_NO_CAPACITY),
+    *_rights(Action.CHECKS, "list", "", "pods", scope=Scope.CLUSTER, without="nodes are taken to be empty"),
     *_rights(
         Action.CLAIMS, "get", "", "persistentvolumeclaims", without="a missing claim is told by the pod that waits"
     ),
     *_rights(Action.LOGS, "get", "", "pods/log", without="a pod's last words are its termination message"),
     *_rights(Action.ATTACH, "list", "batch", "jobs"),
+    *_rights(
+        Action.ATTACH, "list", "batch", "jobs", scope=Scope.CLUSTER, without="runs are sought in one namespace only"
+    ),
     *_rights(Action.ATTACH, "get", "", "configmaps", "secrets"),
     *_rights(Action.CLEAN_UP, "list delete", "", "namespaces", scope=Scope.CLUSTER, without="made namespaces stay"),
 )

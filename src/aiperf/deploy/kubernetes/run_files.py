@@ -57,9 +57,16 @@ def _public_plan(blueprint: Blueprint) -> dict[str, Any]:
 
 
 def secret(blueprint: Blueprint) -> dict[str, Any]:
-    """Keys and the plan with the endpoint's secrets. Raises: AssertionError for a standalone run: it makes its own."""
+    """Keys, the plan with the endpoint's secrets, the user's variables.
+
+    Raises: AssertionError for a standalone run: it makes its own.
+    """
     assert blueprint.secrets is not None
-    files = {PLAN_NAME: blueprint.secrets.private_plan, **key_files(blueprint.secrets)}
+    files = {
+        PLAN_NAME: blueprint.secrets.private_plan,
+        **key_files(blueprint.secrets),
+        **blueprint.environment.secret_files(),
+    }
     return secret_of(blueprint.metadata(blueprint.names.secret), files)
 
 

@@ -27,6 +27,7 @@ from kr8s import APITimeoutError
 from kr8s.asyncio import Api
 
 from aiperf.deploy.kubernetes.kubeconfig import Access, read_access
+from aiperf.deploy.kubernetes.proxy import Proxy
 from aiperf.deploy.kubernetes.refusals import Request, credentials_failed, is_transient, refusal, unreachable
 from aiperf.errors import ClusterError
 
@@ -54,7 +55,29 @@ class Transport:
     tls: ssl.SSLContext | None
     """None for plain HTTP."""
     tls_server_name: str | None
-    proxy: str | None
+    proxy: Proxy | None
+
+
+class _DirectedApi(Api):
+    """Goes through the proxy that it is told: httpx would look into the environment by rules of its own."""
+
+    def __init__(self, access: Access) -> None:
+        super().__init__(bypass_factory=True, kubeconfig=access.config, namespace=access.namespace)
+        self._proxy = access.proxy
+        self.timeout = TIMEOUT
+
+    async def _create_session(self) -> None:
+        context = await self.auth.ssl_context()  # type: ignore[no-untyped-call]
+        token = {"Authorization": f"Bearer {self.auth.token}"} if self.auth.token else {}
+        self._session = httpx.AsyncClient(
+            base_url=self.auth.server or "",
+            headers=token,
+            verify=ssl.create_default_context() if context is True else context,
+            timeout=self.timeout,
+            follow_redirects=True,
+            proxy=self._proxy.url if self._proxy else None,
+            trust_env=False,
+        )
 
 
 class Session:
@@ -78,7 +101,7 @@ class Session:
             headers=self._headers() | ({"Authorization": f"Bearer {auth.token}"} if auth.token else {}),
             tls=tls if self.access.server.startswith("https:") else None,
             tls_server_name=auth.tls_server_name,
-            proxy=auth.proxy,
+            proxy=self.access.proxy,
         )
 
     async def get(
@@ -124,7 +147,7 @@ class Session:
                     again = is_transient(response.status_code, str(_status(response).get("message", "")))
                     denied = response.status_code
             except BROKEN as error:
-                failure, denied = unreachable(self.access.server, error), 0
+                failure, denied = unreachable(self.access.server, error, self.access.proxy), 0
                 again = "CERTIFICATE_VERIFY" not in str(error)
             if denied == 401 and not logged_in:
                 logged_in = True
@@ -161,8 +184,7 @@ class Session:
             if refused is not None and self._apis[-1] is not refused:
                 return
             self.access = read_access(*self._asked, os.environ, self._private_dir)
-            api = Api(bypass_factory=True, kubeconfig=self.access.config, namespace=self.access.namespace)
-            api.timeout = TIMEOUT
+            api = _DirectedApi(self.access)
             try:
                 await api.auth
             except _NO_CREDENTIALS as error:

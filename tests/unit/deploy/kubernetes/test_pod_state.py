@@ -6,7 +6,6 @@ import pytest
 
 from aiperf.deploy.kubernetes.pod_state import (
     creation_trouble,
-    job_failure,
     pod_state,
     startup_lines,
     unschedulable_text,
@@ -58,6 +57,7 @@ def test_a_ready_pod_has_no_trouble():
             "its container cannot be set up: secret llm is not there",
         ),
         (waiting("ErrImagePull", "manifest unknown"), True, "there is no such image"),
+        (waiting("ErrImagePull", 'failed to resolve reference "r.example/aiperf:1": not found'), True, "no such image"),
         (waiting("ImagePullBackOff", "dial tcp: no such host"), False, "its registry cannot be reached from the node"),
         (waiting("ErrImagePull", "401 Unauthorized"), True, "the registry wants credentials (--image-pull-secret)"),
         (waiting("ContainerCreating"), False, "its containers are being made"),
@@ -188,12 +188,6 @@ def test_pods_that_are_never_made_tell_why(message: str, words: str):
 
 def test_without_a_failure_there_is_none():
     assert creation_trouble([{"reason": "SuccessfulCreate"}]) == ""
-    assert job_failure({"status": {"conditions": [{"type": "Complete", "status": "True"}]}}) == ""
-
-
-def test_a_failed_job_tells_why():
-    condition = {"type": "Failed", "status": "True", "reason": "DeadlineExceeded", "message": "m"}
-    assert job_failure({"status": {"conditions": [condition]}}) == "its time was up"
 
 
 def test_the_start_is_told_in_a_few_lines_however_many_pods_wait():

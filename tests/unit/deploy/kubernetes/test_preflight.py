@@ -149,6 +149,35 @@ async def test_a_claim_that_is_missing_fails(draft: Any):
     assert (await checks_of(cluster, blueprint))["claims"].ok is True
 
 
+class NeverStarting(FakeCluster):
+    """Makes Jobs whose pod never starts."""
+
+    def __init__(self, **objects: Any) -> None:
+        super().__init__(**objects)
+        self.deleted: list[str] = []
+
+    async def create(self, manifest: Any) -> Any:
+        return manifest
+
+    async def delete(self, kind: str, name: str, namespace: str = "") -> bool:
+        self.deleted.append(kind)
+        return True
+
+    async def events(self, *args: str) -> Any:
+        return []
+
+
+async def test_a_failed_check_does_not_wait_for_the_look_from_inside(draft: Any, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("aiperf.deploy.kubernetes.preflight.AFTER_FAILURE_S", 0.01)
+    blueprint = draft("--namespace", "perf", "--worker-cpu", "64", owns_namespace=False)
+    cluster: Any = NeverStarting(**HEALTHY)
+    # Were it waited for, this test would never end.
+    checks = await preflight(cluster, blueprint, probe=True, probe_limit_s=float("inf"))
+    assert [check.name for check in checks if check.ok is False] == ["capacity"]
+    assert (checks[-1].name, checks[-1].ok) == ("endpoint", None)
+    assert cluster.deleted == ["Job"]
+
+
 @pytest.mark.parametrize(
     ("version", "hint"),
     [("v1.36.0", ""), ("v1.30.9-eks-1", "older"), ("v1.99.0", "newer"), ("odd", "none that is known")],
