@@ -5,26 +5,31 @@
 
 One process hosts the system controller, worker manager, dataset manager, timing manager and records manager of a layout
 with a record processor beside each worker, by `run_host` as a controller pod does. Other processes hold the workers and
-record processors (`simulated_fleet`). After a ramp the kernel's account of the control host's CPU time is read over a
-window. `closed`: the slots are kept full by an endpoint whose latency makes the rate. `open`: the rate has due times.
+record processors (`simulated_fleet`). After a ramp the kernel's account of the control host's CPU time is read over
+several windows, each of whole intervals of the slowest kind of message; figures are medians of the windows. `closed`:
+the slots are kept full by an endpoint whose latency makes the rate. `open`: the rate has due times.
 
     --curve     with the encryption that the wire has between pods
     --double    each point again with twice the rate
     --slow K …  everything that requests cause comes K times slower and is as large as at full speed; what time causes
-                (heartbeats, looks at clocks, ticks, ZeroMQ's pings) comes as at full speed. CPU = a + b / K then, and
-                full speed costs a + b: for a machine that has no room for the fleet beside the controller
+                (heartbeats, looks at clocks, ticks) comes as at full speed. CPU = a + b / K then, and full speed costs
+                a + b: for a machine that has no room for the fleet beside the controller. With three Ks or more the
+                fit's worst residual is told
     --fit       several points, and cost = a + b * workers + c * messages + d * requests over them
 
-CPU is that of the whole process; `loop` of its main thread (Python), `wire` of ZeroMQ's I/O thread. A point counts only
-if the fleet kept its rhythm and the rate was reached: `late` is how far the fleet was behind, `rate` what was sent.
+CPU is that of the whole process; `loop` of its main thread (Python), `wire` of ZeroMQ's I/O thread; `+-` half of the
+range of the windows. A point counts only if the fleet kept its rhythm and the rate was reached over all windows: `late`
+is how far the fleet was behind, `sent` the requests that began, `shown` those that the live view counted.
 """
 
 import argparse
 import contextlib
 import dataclasses
+import math
 import os
 import signal
 import socket
+import statistics
 import sys
 import tempfile
 import time
@@ -98,6 +103,8 @@ class Figures:
     refused: int
     shown_rps: float
     """Completed requests per second as the live view counts them."""
+    spread_cpu: float = 0.0
+    """Half of the range of the windows."""
 
 
 def plan_of(point: Point) -> Plan:
@@ -209,8 +216,8 @@ class OperatorSeat:
         self._context.term()
 
 
-def measure(point: Point, ramp_s: float, window_s: float, on_steady: str = "") -> Figures:
-    """One point: start, ramp, window, end."""
+def measure(point: Point, ramp_s: float, window_s: float, windows: int, on_steady: str = "") -> Figures:
+    """One point: start, ramp, windows, end."""
     with tempfile.TemporaryDirectory() as name, contextlib.ExitStack() as stack:
         folder = Path(name)
         (folder / "data").mkdir()
@@ -234,10 +241,32 @@ def measure(point: Point, ramp_s: float, window_s: float, on_steady: str = "") -
         operator = OperatorSeat(layout, keys)
         stack.callback(operator.close)
         wait_for_load(operator, fleets)
-        operator.listen(ramp_s)
+        slowest_s = cadence.column_interval_s
+        operator.listen(max(ramp_s, 1.5 * slowest_s))
         if on_steady:
             os.system(on_steady.format(pid=control))
-        return window(control, fleets, operator, window_s)
+        whole_s = math.ceil(window_s / slowest_s) * slowest_s
+        return median_of([window(control, fleets, operator, whole_s) for _ in range(windows)])
+
+
+def median_of(windows: list[Figures]) -> Figures:
+    """CPU and messages as in the middle window, what must be right throughout as over all of them."""
+    cpus = [figures.cpu for figures in windows]
+    median = Figures(
+        **{
+            name: statistics.median(getattr(figures, name) for figures in windows)
+            for name in Figures.__dataclass_fields__
+        }
+    )
+    return dataclasses.replace(
+        median,
+        requests_rps=statistics.mean(figures.requests_rps for figures in windows),
+        shown_rps=statistics.mean(figures.shown_rps for figures in windows),
+        rss_mb=max(figures.rss_mb for figures in windows),
+        late_ms=max(figures.late_ms for figures in windows),
+        refused=sum(figures.refused for figures in windows),
+        spread_cpu=(max(cpus) - min(cpus)) / 2,
+    )
 
 
 def wait_for_load(operator: OperatorSeat, fleets: list[Counters]) -> None:
@@ -289,8 +318,8 @@ def end(pid: int) -> None:
 
 
 HEAD = (
-    "mode    workers     slots     asked      sent     shown |   CPU  loop  wire | msg/s in+out: all  returns  batches"
-    "  columns  beats probes | MB RSS  late ms"
+    "mode    workers     slots     asked      sent     shown |   CPU   +-  loop  wire | msg/s in+out: all  returns"
+    "  batches  columns  beats probes | MB RSS  late ms"
 )
 
 
@@ -300,7 +329,8 @@ def row(point: Point, got: Figures) -> str:
     return (
         f"{point.mode:6} {point.workers:8,} {point.slots:9,} {point.rate_rps // point.slow:9,} "
         f"{got.requests_rps:9,.0f} "
-        f"{got.shown_rps:9,.0f} | {got.cpu:5.2f} {got.loop_cpu:5.2f} {got.wire_cpu:5.2f} | {got.messages_rps:17,.0f} "
+        f"{got.shown_rps:9,.0f} | {got.cpu:5.2f} {got.spread_cpu:4.2f} "
+        f"{got.loop_cpu:5.2f} {got.wire_cpu:5.2f} | {got.messages_rps:17,.0f} "
         f"{got.returns_rps:8,.0f} {got.batches_rps:8,.0f} {got.columns_rps:8,.0f} {got.beats_rps:6,.0f} "
         f"{got.probes_rps:6,.0f} | {got.rss_mb:6,.0f} {got.late_ms:8,}{doubt}"
     )
@@ -324,11 +354,13 @@ def fit(points: list[tuple[Point, Figures]]) -> str:
     )
 
 
-def full_speed(points: list[tuple[Point, Figures]]) -> float:
-    """What one load costs at full speed, from slower ones."""
+def full_speed(points: list[tuple[Point, Figures]]) -> str:
+    """What one load costs at full speed, by the line through slower ones."""
     table = np.array([[1.0, 1.0 / point.slow] for point, _ in points])
-    (fixed, moving), *_ = np.linalg.lstsq(table, np.array([figures.cpu for _, figures in points]), rcond=None)
-    return float(fixed + moving)
+    costs = np.array([figures.cpu for _, figures in points])
+    (fixed, moving), *_ = np.linalg.lstsq(table, costs, rcond=None)
+    worst = float(np.abs(table @ [fixed, moving] - costs).max())
+    return f"at full speed {fixed + moving:.2f} CPU = {fixed:.2f} + {moving:.2f}, by {len(points)} (off by {worst:.3f})"
 
 
 def points_of(options: argparse.Namespace) -> list[Point]:
@@ -364,19 +396,20 @@ def main() -> None:
     parser.add_argument("--slow", type=int, nargs="+", default=[1])
     parser.add_argument("--fit", action="store_true")
     parser.add_argument("--ramp", type=float, default=5.0)
-    parser.add_argument("--window", type=float, default=15.0)
+    parser.add_argument("--window", type=float, default=8.0)
+    parser.add_argument("--windows", type=int, default=3)
     parser.add_argument("--on-steady", default="", help="a command to run before the window; {pid} is the control host")
     options = parser.parse_args()
     this_machine()  # raises the limit of open files: a fleet has eight a worker
     print(HEAD, flush=True)
     measured: list[tuple[Point, Figures]] = []
     for point in points_of(options):
-        figures = measure(point, options.ramp, options.window, options.on_steady)
+        figures = measure(point, options.ramp, options.window, options.windows, options.on_steady)
         measured.append((point, figures))
         print(row(point, figures), flush=True)
         slower = [(p, f) for p, f in measured if dataclasses.replace(p, slow=1) == dataclasses.replace(point, slow=1)]
         if len(slower) > 1:
-            print(f"  at full speed {full_speed(slower):.2f} CPU", flush=True)
+            print(f"  {full_speed(slower)}", flush=True)
         before = [
             f
             for p, f in measured

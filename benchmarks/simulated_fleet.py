@@ -50,7 +50,7 @@ from aiperf.wire.messages import (
     decode,
     encode,
 )
-from aiperf.wire.zmq_wire import FUNNEL_BOUND_MESSAGES, _prepare_for_tcp
+from aiperf.wire.zmq_wire import _prepare_for_tcp
 
 LOOKS_PER_RETURN = 4
 """How often a simulated worker looks at its clock and its credits; a real one does at once."""
@@ -193,7 +193,7 @@ class Fleet:
     def _socket(self, kind: int, channel: str, name: str) -> "zmq.Socket[bytes]":
         """With the options of `aiperf.wire.zmq_wire`, which makes ports for an event loop; here nobody waits."""
         socket = self._context.socket(kind)
-        bound = FUNNEL_BOUND_MESSAGES if kind == zmq.PUSH else 0
+        bound = self._cadence.column_queue if kind == zmq.PUSH else 0
         socket.setsockopt(zmq.SNDHWM, bound)
         socket.setsockopt(zmq.RCVHWM, bound)
         socket.setsockopt(zmq.RECONNECT_IVL, 10)
@@ -214,7 +214,7 @@ class Fleet:
         beats = Cycle(len(self._members), cadence.heartbeat_interval_s, now_ns)
         looks = Cycle(len(self._workers), self._look_ns / NS_PER_S, now_ns)
         columns = Cycle(len(self._processors), cadence.column_interval_s, now_ns)
-        probes = Cycle(CLOCK_PROBES * len(self._members), cadence.clock_watch_interval_s, now_ns)
+        probes = Cycle(CLOCK_PROBES * len(self._workers), cadence.clock_watch_interval_s, now_ns)
         cycles = (beats, looks, columns, probes)
         next_look_ns = now_ns
         while True:
@@ -225,7 +225,7 @@ class Fleet:
                 self._get_ready(ready)
                 next_look_ns = self._clock.now_ns() + READY_LOOK_NS
             for number in probes.due(now_ns):
-                self._probe_clock(self._members[number // CLOCK_PROBES], now_ns)
+                self._probe_clock(self._workers[number // CLOCK_PROBES], now_ns)
             for number in looks.due(now_ns) if len(ready) == len(self._members) else ():
                 self._look(self._workers[number], self._clock.now_ns())
             for number in columns.due(now_ns):
@@ -252,7 +252,7 @@ class Fleet:
                 if isinstance(decode(payload), Exit):
                     os._exit(0)
 
-    def _probe_clock(self, member: SimulatedWorker | SimulatedProcessor, now_ns: int) -> None:
+    def _probe_clock(self, member: SimulatedWorker, now_ns: int) -> None:
         self._received(member.clock)
         self._say(member.clock, CONTROLLER, encode(ClockProbe(now_ns)))
         self._tally["probes"] += 1

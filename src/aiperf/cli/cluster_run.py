@@ -23,7 +23,7 @@ from aiperf.deploy.kubernetes.manifests import standalone_manifests
 from aiperf.deploy.kubernetes.plan_screen import plan_screen, screen_text
 from aiperf.deploy.kubernetes.pod_environment import pod_environment
 from aiperf.deploy.kubernetes.pod_plan import user_files
-from aiperf.deploy.kubernetes.preflight import failed, preflight, render
+from aiperf.deploy.kubernetes.preflight import failed, not_ready, preflight, render, require_endpoint
 from aiperf.deploy.kubernetes.reach import entrance
 from aiperf.deploy.kubernetes.run_length import namespace_s_max
 from aiperf.deploy.kubernetes.run_secrets import make_run_secrets
@@ -59,10 +59,11 @@ async def _run(plan: Plan, run_id: str, seed: int, artifact_dir: Path) -> RunFin
     chosen = plan.kubernetes
     async with Cluster.connect(chosen.kubeconfig, chosen.kubecontext) as cluster:
         await _sweep(cluster)
-        blueprint = await _settle(cluster, plan, run_id, seed)
+        blueprint, was_looked_at = await _settle(cluster, plan, run_id, seed)
         view = open_view(plan.services.ui, sys.stderr)
         try:
-            return await _operate(cluster, blueprint, user_files(plan), artifact_dir, view)
+            looks = not (was_looked_at or chosen.skip_preflight)
+            return await _operate(cluster, blueprint, user_files(plan), artifact_dir, view, looks=looks)
         finally:
             view.close()
 
@@ -81,15 +82,18 @@ async def _check(plan: Plan, run_id: str, seed: int) -> bool:
         return not failed(checks)
 
 
-async def _settle(cluster: Cluster, plan: Plan, run_id: str, seed: int) -> Blueprint:
-    """The run as it will be, shown and checked before anything is created. Raises: AIPerfError."""
+async def _settle(cluster: Cluster, plan: Plan, run_id: str, seed: int) -> tuple[Blueprint, bool]:
+    """The run as it will be, shown and checked before anything is created, and whether its namespace is there.
+
+    Raises: AIPerfError.
+    """
     blueprint, found, screen = await _draft(cluster, plan, run_id, seed)
     _say(screen)
     if not plan.kubernetes.skip_preflight:
         checks = await preflight(cluster, blueprint, probe=found.namespace_exists)
         if failed(checks):
-            raise InfrastructureError(f"the cluster is not ready for this run\n{render(checks)}")
-    return blueprint
+            raise InfrastructureError(not_ready(checks))
+    return blueprint, found.namespace_exists
 
 
 async def _draft(cluster: Cluster, plan: Plan, run_id: str, seed: int) -> tuple[Blueprint, Survey, str]:
@@ -114,8 +118,15 @@ async def _draft(cluster: Cluster, plan: Plan, run_id: str, seed: int) -> tuple[
 
 
 async def _operate(
-    cluster: Cluster, blueprint: Blueprint, files: Mapping[Uploadable, Path], artifact_dir: Path, view: View
+    cluster: Cluster,
+    blueprint: Blueprint,
+    files: Mapping[Uploadable, Path],
+    artifact_dir: Path,
+    view: View,
+    *,
+    looks: bool,
 ) -> RunFinished:
+    """`looks`: the endpoint has not been tried from inside yet, since there was no namespace to try it in."""
     plan = blueprint.plan
     lasts_s = namespace_s_max(plan, phases(plan, blueprint.layout.random_seed))
     expires_at_s = None if lasts_s is None else int(time.time()) + lasts_s
@@ -124,6 +135,7 @@ async def _operate(
         HostedRun(blueprint.layout, blueprint.namespace, blueprint.owns_namespace),
         view.notice,
         create=lambda: create_run(cluster, blueprint, view.notice, expires_at_s),
+        look=(lambda: require_endpoint(cluster, blueprint)) if looks else None,
         needs_all_pods=plan.kubernetes.min_workers is None,
     )
     line = ApiLine(

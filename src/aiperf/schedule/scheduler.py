@@ -286,7 +286,8 @@ class Scheduler:
         again, self._again = self._again[:count], self._again[count:]
         first, self._handed = self._handed, self._handed + count - again.size
         hand.given += count
-        return [IssueCredits(hand.worker, np.concatenate([again, np.arange(first, self._handed)]), None)]
+        indices = np.arange(first, self._handed)
+        return [IssueCredits(hand.worker, np.concatenate([again, indices]) if again.size else indices, None)]
 
     def _take_back(self, unused: Int64Array, now_ns: int) -> None:
         """Credits that were not sent. While there is a supply another worker of a closed loop gets them.

@@ -1,24 +1,21 @@
 """Who was heard of when.
 
 Owns: the judgement that a service is silent. Does not own: sending heartbeats (`membership`), what silence means
-(`worker_manager`, `run_lifecycle`). Pure.
+(`worker_manager`, `run_lifecycle`), how long it may last (`cadence`). Pure.
 """
 
-from aiperf.units import NS_PER_S
-
-SILENCE_LIMIT_NS = 15 * NS_PER_S
-"""Silent for so long is lost. Fifteen heartbeats: a service starved of CPU still gets one of them out."""
-
-SILENT = f"no sign of life for {SILENCE_LIMIT_NS // NS_PER_S} s"
+from aiperf.units import ns_from_s
 
 
 class HeartbeatWatch:
     """Ask it about once a second: from a longer pause it concludes that the listener itself was stopped."""
 
-    def __init__(self, silence_limit_ns: int = SILENCE_LIMIT_NS) -> None:
-        self._silence_limit_ns = silence_limit_ns
+    def __init__(self, silence_limit_s: float) -> None:
+        self._silence_limit_ns = ns_from_s(silence_limit_s)
         self._last_heard_ns: dict[str, int] = {}
         self._asked_ns: int | None = None
+        self.reason = f"no sign of life for {silence_limit_s:g} s"
+        """Why a silent service counts as lost."""
 
     def heard(self, service_id: str, now_ns: int) -> None:
         self._last_heard_ns[service_id] = now_ns

@@ -23,6 +23,7 @@ from aiperf.api.health import HealthListener
 from aiperf.clock import RunClock
 from aiperf.errors import AIPerfError, ExitCode, InfrastructureError
 from aiperf.plan.plan import Plan
+from aiperf.service.cadence import cadence_of
 from aiperf.service.clock_alignment import align_clock
 from aiperf.service.layout import LOG_NAME, Host, Layout, ServiceType
 from aiperf.service.log_relay import LogBuffer, relay_lines, sender_name
@@ -71,11 +72,14 @@ async def live(around: Surroundings, guests: Sequence[Guest]) -> None:
         assert isinstance(around.clock, RunClock)
         keeper = await align_clock(around.wire, around.layout, around.host, around.clock)
         around = replace(around, observe=keeper.observations)
-        watching = group.create_task(keeper.watch())
+        watching: asyncio.Task[None] | None = None
+        if any(service.service_type is ServiceType.WORKER for service in around.host.services):
+            watching = group.create_task(keeper.watch())  # only workers tell of it
         for guest in guests:
             group.create_task(guest(around, around.services_left))
         await host_services(around)
-        watching.cancel()
+        if watching is not None:
+            watching.cancel()
         around.services_left.set()
         if around.told_to_leave.is_set():
             await asyncio.sleep(LAST_WORDS_S if guests else 0)
@@ -226,6 +230,7 @@ def log_guest(buffer: LogBuffer) -> Guest:
     def relay(around: Surroundings, services_left: asyncio.Event) -> Coroutine[Any, Any, None]:
         name = sender_name(around.host.host_id)
         seat = Seat(around.connect("control", name), name)
-        return relay_lines(buffer, seat, around.host.host_id, services_left)
+        interval_s = cadence_of(around.layout).log_interval_s
+        return relay_lines(buffer, seat, around.host.host_id, services_left, interval_s)
 
     return relay

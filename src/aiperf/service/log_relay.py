@@ -3,10 +3,10 @@
 Owns: a bounded buffer of lines, sending them until they are confirmed, appending them there. Does not own: what is
 logged and how a line looks (`host.start_logging`).
 
-Once a second, and when the host's services have left, what was logged since goes to the records manager over the
-control bus. One message is under way at a time and is sent again until it is confirmed; lines wait meanwhile, and what
-the buffer cannot hold is left out and counted. Lines of the time after the records manager has left go nowhere: they
-are where the deployment keeps what a host writes to stderr.
+Every second (thousands of hosts more seldom: `cadence`), and when the host's services have left, what was logged since
+goes to the records manager over the control bus. One message is under way at a time and is sent again until it is
+confirmed; lines wait meanwhile, and what the buffer cannot hold is left out and counted. Lines of the time after the
+records manager has left go nowhere: they are where the deployment keeps what a host writes to stderr.
 """
 
 import asyncio
@@ -20,9 +20,8 @@ from aiperf.wire.bus import Seat
 from aiperf.wire.messages import LogLines, LogTaken
 
 BUFFER_BYTES = 1 << 18
-"""A second of a host that logs a thousand lines in it."""
+"""An interval in which a host logs a thousand lines or two."""
 
-RELAY_INTERVAL_S = 1.0
 CONFIRM_LIMIT_S = 2.0
 """The records manager may not be there yet; after so long a message is sent again."""
 
@@ -67,9 +66,11 @@ def sender_name(host_id: str) -> str:
     return f"log/{host_id}/{uuid.uuid4().hex[:8]}"
 
 
-async def relay_lines(buffer: LogBuffer, seat: Seat, host_id: str, services_left: asyncio.Event) -> None:
-    """Sends what `buffer` takes, until the host's services have left."""
-    relaying = asyncio.create_task(_relay(buffer, seat, host_id, services_left))
+async def relay_lines(
+    buffer: LogBuffer, seat: Seat, host_id: str, services_left: asyncio.Event, interval_s: float
+) -> None:
+    """Sends what `buffer` takes every interval, until the host's services have left."""
+    relaying = asyncio.create_task(_relay(buffer, seat, host_id, services_left, interval_s))
     try:
         await services_left.wait()
         await asyncio.wait({relaying}, timeout=LAST_LINES_S)
@@ -79,11 +80,11 @@ async def relay_lines(buffer: LogBuffer, seat: Seat, host_id: str, services_left
         relaying.cancel()
 
 
-async def _relay(buffer: LogBuffer, seat: Seat, host_id: str, services_left: asyncio.Event) -> None:
+async def _relay(buffer: LogBuffer, seat: Seat, host_id: str, services_left: asyncio.Event, interval_s: float) -> None:
     sequence, are_last = 0, False
     while not are_last:
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(services_left.wait(), RELAY_INTERVAL_S)
+            await asyncio.wait_for(services_left.wait(), interval_s)
         are_last = services_left.is_set()
         lines, left_out_count = buffer.take()
         if lines or left_out_count:

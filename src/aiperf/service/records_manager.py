@@ -3,7 +3,7 @@
 Owns: the merged partial result of each phase and the account of what came. Does not own: statistics (`aiperf.metrics`),
 files (`aiperf.report`), request lines (`line_store`), the order in which results are written (`result_export`).
 
-When it does not keep up, the channel's bound holds record processors back: at most 64 messages of each wait here.
+When it does not keep up, the channel's bound holds record processors back: a few messages of each wait here.
 """
 
 import asyncio
@@ -21,10 +21,11 @@ from aiperf.metrics.partial import Partial
 from aiperf.plan.plan import Plan
 from aiperf.record.facts import Phase
 from aiperf.report.shards import Block
+from aiperf.service.cadence import cadence_of
 from aiperf.service.column_messages import Arrivals, BlockHeader, ColumnHeader, decode_columns
 from aiperf.service.layout import LOG_NAME, Layout
 from aiperf.service.line_store import LineStore
-from aiperf.service.log_relay import RELAY_INTERVAL_S, LogHome
+from aiperf.service.log_relay import LogHome
 from aiperf.service.result_export import Received, export_results
 from aiperf.service.supply import Supply
 from aiperf.service.together import run_together
@@ -212,7 +213,8 @@ class RecordsManager:
         # In a thread: writing may take long, and heartbeats go on meanwhile.
         exported = await self._in_thread(export_results, order, received, self._layout, self._plan)
         if not self._layout.shares_disk:
-            await asyncio.sleep(RELAY_INTERVAL_S + LOG_MARGIN_S)  # Until what other hosts logged so far is home.
+            # Until what other hosts logged so far is home.
+            await asyncio.sleep(cadence_of(self._layout).log_interval_s + LOG_MARGIN_S)
         self._seat.send(exported)
         await asyncio.Event().wait()
 

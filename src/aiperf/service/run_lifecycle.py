@@ -25,7 +25,8 @@ from typing import NamedTuple
 
 from aiperf.errors import ExitCode
 from aiperf.schedule.phases import PhasePlan
-from aiperf.service.heartbeats import SILENT, HeartbeatWatch
+from aiperf.service.cadence import cadence_of
+from aiperf.service.heartbeats import HeartbeatWatch
 from aiperf.service.hopelessness import is_hopeless
 from aiperf.service.layout import SINGLETONS, Layout, ServiceType, seat_of
 from aiperf.service.muster import TOLD_KINDS, Muster
@@ -110,7 +111,7 @@ class RunLifecycle:
         self._began_with = 0
         self._late: list[str] = []
         self._patience = Patience(layout.startup_limit_s * NS_PER_S, started_ns)
-        self._watch = HeartbeatWatch()
+        self._watch = HeartbeatWatch(cadence_of(layout).silence_limit_s)
         """Over the worker manager, which watches all others."""
         self._awaited: set[str] = set()
         """Workers that flush, record processors that finish."""
@@ -185,7 +186,7 @@ class RunLifecycle:
         """What time alone brings: silence of the worker manager, the end of patience with a start that takes long."""
         tells: list[Tell] = []
         for service_id in self._watch.take_silent(now_ns):
-            tells += self._lose(ServiceLost(service_id, SILENT), now_ns)
+            tells += self._lose(ServiceLost(service_id, self._watch.reason), now_ns)
         if self.state in (State.GATHERING, State.PREPARING):
             tells += self._go_on(now_ns) or self._lose_patience(now_ns)
         return tells

@@ -9,6 +9,7 @@ import logging
 import msgspec
 
 from aiperf.clock import Clock
+from aiperf.service.cadence import latecomers_interval_s
 from aiperf.service.membership import TOLD_TO_LEAVE
 from aiperf.service.run_lifecycle import RunLifecycle, State, Tell
 from aiperf.service.together import run_together
@@ -20,8 +21,7 @@ log = logging.getLogger(__name__)
 TICK_S = 0.5
 
 LATECOMERS_S = 10.0
-LATECOMERS_INTERVAL_S = 0.02
-"""At the end: how long and how often to try to reach members who are not connected yet."""
+"""At the end: how long to try to reach members who are not connected yet."""
 
 SHOWN_AS = {State.FLUSHING: "processing", State.PROCESSING: "processing", State.EXPORTING: "exporting"}
 """States that the live view shows by themselves; while phases run it shows what the timing manager says."""
@@ -69,10 +69,11 @@ class SystemController:
 
     async def _tell_latecomers(self) -> None:
         """A run that ends early has members who connect later. They too shall know that it is over."""
-        tries = round(LATECOMERS_S / LATECOMERS_INTERVAL_S)
-        while self._untold and tries:
-            tries -= 1
-            await asyncio.sleep(LATECOMERS_INTERVAL_S)
+        waited_s = 0.0
+        while self._untold and waited_s < LATECOMERS_S:
+            interval_s = latecomers_interval_s(len(self._untold))
+            waited_s += interval_s
+            await asyncio.sleep(interval_s)
             self._untold = [tell for tell in self._untold if not self._hub.send(tell.message, tell.to)]
 
     def _tell_progress(self) -> None:

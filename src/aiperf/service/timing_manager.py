@@ -199,12 +199,13 @@ class TimingManager:
         phase = self._phases[self._start.phase]
         ledger = self._scheduler.ledger
         done = ledger.completed + ledger.failed + ledger.cancelled + ledger.censored + ledger.lost
+        in_flight_count = self._scheduler.in_flight_count
         return LoadStatus(
             phase=phase.phase,
             start_ns=self._start.start_ns,
             offered_count=ledger.offered,
-            issued_count=done + self._scheduler.in_flight_count,
-            in_flight_count=self._scheduler.in_flight_count,
+            issued_count=done + in_flight_count,
+            in_flight_count=in_flight_count,
             expected_count=phase.request_count if phase.request_count is not None else -1,
             expected_s=phase.duration_ns / NS_PER_S if phase.duration_ns is not None else -1,
             draining=self._is_draining(self._clock.now_ns()),

@@ -48,7 +48,7 @@ from aiperf.service.worker_manager import WorkerManager
 from aiperf.units import ns_from_s
 from aiperf.wire.bus import OPERATOR, Hub, Seat
 from aiperf.wire.messages import Configure, ServiceFailed
-from aiperf.wire.ports import Port, Wire
+from aiperf.wire.ports import FUNNEL_BOUND_MESSAGES, Port, Wire
 
 log = logging.getLogger(__name__)
 
@@ -85,10 +85,18 @@ class Surroundings:
     services_left: asyncio.Event = field(default_factory=asyncio.Event)
 
     def bind(self, channel: str) -> Port:
-        return self.wire.bind(channel_of(channel).pattern, *self.layout.bind_addresses(channel))
+        addresses = self.layout.bind_addresses(channel)
+        gather_s = cadence_of(self.layout).gather_s if channel in ("credits", "columns") else 0.0
+        return self.wire.bind(channel_of(channel).pattern, *addresses, bound=self._bound(channel), gather_s=gather_s)
 
     def connect(self, channel: str, name: str) -> Port:
-        return self.wire.connect(channel_of(channel).pattern, self.layout.address(channel, self.host.host_id), name)
+        address = self.layout.address(channel, self.host.host_id)
+        # Of those that connect, the worker manager alone hears from everybody.
+        gather_s = cadence_of(self.layout).gather_s if name == ServiceType.WORKER_MANAGER else 0.0
+        return self.wire.connect(channel_of(channel).pattern, address, name, self._bound(channel), gather_s)
+
+    def _bound(self, channel: str) -> int:
+        return cadence_of(self.layout).column_queue if channel == "columns" else FUNNEL_BOUND_MESSAGES
 
 
 async def run_service(service: ServiceSeat, around: Surroundings) -> None:
@@ -158,7 +166,8 @@ def _system_controller(around: Surroundings) -> SystemController:
 
 
 def _worker_manager(_: ServiceSeat, seat: Seat, around: Surroundings) -> Made:
-    return Made(WorkerManager(seat=seat, clock=around.clock).run())
+    silence_limit_s = cadence_of(around.layout).silence_limit_s
+    return Made(WorkerManager(seat=seat, clock=around.clock, silence_limit_s=silence_limit_s).run())
 
 
 def _dataset_manager(_: ServiceSeat, seat: Seat, around: Surroundings) -> Made:

@@ -9,7 +9,7 @@ import asyncio
 import logging
 
 from aiperf.clock import Clock
-from aiperf.service.heartbeats import SILENT, HeartbeatWatch
+from aiperf.service.heartbeats import HeartbeatWatch
 from aiperf.wire.bus import Seat
 from aiperf.wire.messages import Exit, Heartbeat, ServiceLost
 
@@ -17,10 +17,10 @@ log = logging.getLogger(__name__)
 
 
 class WorkerManager:
-    def __init__(self, *, seat: Seat, clock: Clock) -> None:
+    def __init__(self, *, seat: Seat, clock: Clock, silence_limit_s: float) -> None:
         self._seat = seat
         self._clock = clock
-        self._watch = HeartbeatWatch()
+        self._watch = HeartbeatWatch(silence_limit_s)
 
     async def run(self) -> None:
         watching = asyncio.create_task(self._report_silence())
@@ -40,4 +40,4 @@ class WorkerManager:
         while True:
             await asyncio.sleep(1)
             for name in self._watch.take_silent(self._clock.now_ns()):
-                self._seat.send(ServiceLost(name, SILENT))
+                self._seat.send(ServiceLost(name, self._watch.reason))

@@ -7,8 +7,7 @@ per pair, refusal by an absent peer, the bound of a funnel), so that tests on it
 import asyncio
 from collections import deque
 
-from aiperf.wire.ports import Frames, Pattern
-from aiperf.wire.zmq_wire import FUNNEL_BOUND_MESSAGES
+from aiperf.wire.ports import FUNNEL_BOUND_MESSAGES, Frames, Pattern
 
 _Box = asyncio.Queue[tuple[str, list[bytes]]]
 
@@ -53,13 +52,19 @@ class MemoryPort:
 
 
 class MemoryWire:
-    """Makes ports that meet in this object."""
+    """Makes ports that meet in this object. Nobody is woken up here, so there is nothing to gather."""
 
     def __init__(self) -> None:
         self._places: dict[str, _Place] = {}
         self._ports: deque[MemoryPort] = deque()
 
-    def bind(self, pattern: Pattern, *addresses: str) -> MemoryPort:
+    def bind(
+        self,
+        pattern: Pattern,
+        *addresses: str,
+        bound: int = FUNNEL_BOUND_MESSAGES,
+        gather_s: float = 0.0,  # noqa: ARG002 (nothing to gather)
+    ) -> MemoryPort:
         inbox: _Box = asyncio.Queue()
         places = []
         for address in addresses:
@@ -68,15 +73,22 @@ class MemoryWire:
                 inbox.put_nowait(place.inbox.get_nowait())
             place.inbox = inbox
             places.append(place)
-        return self._keep(MemoryPort(places, inbox, name="", binder=True, bound=_bound(pattern)))
+        return self._keep(MemoryPort(places, inbox, name="", binder=True, bound=_bound(pattern, bound)))
 
-    def connect(self, pattern: Pattern, address: str, name: str) -> MemoryPort:
+    def connect(
+        self,
+        pattern: Pattern,
+        address: str,
+        name: str,
+        bound: int = FUNNEL_BOUND_MESSAGES,
+        gather_s: float = 0.0,  # noqa: ARG002
+    ) -> MemoryPort:
         place = self._places.setdefault(address, _Place())
         inbox: _Box = asyncio.Queue()
         if pattern is Pattern.DIALOGUE:
             place.connectors[name] = inbox
         sender = name if pattern is Pattern.DIALOGUE else ""
-        return self._keep(MemoryPort([place], inbox, name=sender, binder=False, bound=_bound(pattern)))
+        return self._keep(MemoryPort([place], inbox, name=sender, binder=False, bound=_bound(pattern, bound)))
 
     def close(self) -> None:
         while self._ports:
@@ -87,5 +99,6 @@ class MemoryWire:
         return port
 
 
-def _bound(pattern: Pattern) -> int:
-    return 2 * FUNNEL_BOUND_MESSAGES if pattern is Pattern.FUNNEL else 0
+def _bound(pattern: Pattern, bound: int) -> int:
+    """There is one queue where the real wire has one on each side."""
+    return 2 * bound if pattern is Pattern.FUNNEL else 0

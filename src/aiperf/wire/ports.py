@@ -12,6 +12,11 @@ Frames = Sequence[Any]
 """A message's parts: bytes or anything with the buffer protocol."""
 
 
+FUNNEL_BOUND_MESSAGES = 64
+"""Per side of a funnel and sender, unless told otherwise. A slice is at most a few hundred KB, so a slow receiver holds
+some tens of MB, no more."""
+
+
 class Pattern(Enum):
     """How the two sides of a channel relate."""
 
@@ -44,12 +49,25 @@ class Port(Protocol):
 class Wire(Protocol):
     """Makes ports. One per process."""
 
-    def bind(self, pattern: Pattern, *addresses: str) -> Port:
-        """The binding side. Raises: InfrastructureError if an address cannot be bound."""
+    def bind(
+        self, pattern: Pattern, *addresses: str, bound: int = FUNNEL_BOUND_MESSAGES, gather_s: float = 0.0
+    ) -> Port:
+        """The binding side. `bound`: of a funnel, how many messages of each sender may wait here.
+
+        `gather_s`: a first message may wait so long for others, so that one waking up serves them all.
+        Raises: InfrastructureError if an address cannot be bound.
+        """
         ...
 
-    def connect(self, pattern: Pattern, address: str, name: str) -> Port:
-        """A connecting side called `name`. The binder may appear later."""
+    def connect(
+        self,
+        pattern: Pattern,
+        address: str,
+        name: str,
+        bound: int = FUNNEL_BOUND_MESSAGES,
+        gather_s: float = 0.0,
+    ) -> Port:
+        """A connecting side called `name`. The binder may appear later. The others: as of `bind`, on this side."""
         ...
 
     def close(self) -> None: ...

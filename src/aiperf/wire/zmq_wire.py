@@ -17,6 +17,8 @@ asyncio wrapper needs.
 The controller pays by the message, so a port spares it what pyzmq does beyond the call. In µs, of one and six frames:
 pyzmq's `send_multipart` 1.7 and 10.8, a loop over the basic `send` 0.5 and 2.1; `recv_multipart`, which asks for
 RCVMORE after every frame, 3.8 and 11.4, frames that know it 2.1 and 7.0; each question for `EVENTS` 2.1.
+And waking up for a message costs more than taking it: a port with thousands of peers may gather for some milliseconds
+what comes, and take it in one go (`gather_s`).
 """
 
 import asyncio
@@ -27,10 +29,7 @@ import zmq
 from aiperf.errors import InfrastructureError
 from aiperf.wire.address import is_exposed, is_tcp
 from aiperf.wire.curve import ZAP_ADDRESS, WireKeys, judge, secure
-from aiperf.wire.ports import Frames, Pattern
-
-FUNNEL_BOUND_MESSAGES = 64
-"""Per side of a funnel. A slice is at most a few hundred KB, so a slow receiver holds some tens of MB, no more."""
+from aiperf.wire.ports import FUNNEL_BOUND_MESSAGES, Frames, Pattern
 
 LINGER_MS = 2_000
 """How long a closing process may take to hand over its last messages to a peer that still reads."""
@@ -42,18 +41,16 @@ RECONNECT_MAX_TCP_MS = 1_000
 HANDSHAKE_LIMIT_MS = 10_000
 """For a peer that connects and says nothing, or not enough."""
 
-PULSE_MS = 4_000
-PULSE_LIMIT_MS = 10_000
-"""Of dialogues over TCP: how often a connector asks whether the binder is there, and after which silence the connection
-is given up and made anew. Sooner than the worker manager gives up a service (15 s): a broken connection is mended
-before. Binders do not ask back, they time the questions: both sides asking every 2 s cost a controller with 2,000 pods
-(10,000 dialogues) half a CPU in ZeroMQ's thread alone.
-Funnels have none: a receiver that is behind reads nothing, this question neither, and is not gone at all."""
+KEEPALIVE_IDLE_S, KEEPALIVE_INTERVAL_S, KEEPALIVE_COUNT = 4, 2, 3
+UNHEARD_LIMIT_MS = 10_000
+"""Of dialogues over TCP: the kernels ask each other when nothing was said for so long, and give a connection up when
+what was sent stays without acknowledgement for the limit. Then it is made anew; sooner than the worker manager gives
+up a service (15 s at the least), so a broken connection is mended before. Not by ZeroMQ's own heartbeats: a binder pays
+for each question with two system calls, and for each message of a peer whose silence it times with a walk through the
+timers of all peers (libzmq, `cancel_timer`): with 2,000 pods half a CPU. That a process hangs, our heartbeats tell."""
 
-KEEPALIVE_IDLE_S = 15
-KEEPALIVE_INTERVAL_S = 5
-KEEPALIVE_COUNT = 3
-"""What funnels have: the kernels ask each other, whether or not anybody reads."""
+PATIENT_KEEPALIVE_IDLE_S, PATIENT_KEEPALIVE_INTERVAL_S = 15, 5
+"""Of funnels, without a limit for what is not acknowledged: a receiver that is behind reads nothing and is not gone."""
 
 BACKLOG = 4_096
 """Connections that wait to be taken: thousands of pods start at once. ZeroMQ's own 100 are full in a moment, and who
@@ -72,8 +69,10 @@ _MORE = int(zmq.NOBLOCK | zmq.SNDMORE)
 class ZmqPort:
     """A port on one ZeroMQ socket, driven by the running event loop."""
 
-    def __init__(self, socket: "zmq.Socket[bytes]", *, addressed: bool, receives: bool) -> None:
+    def __init__(self, socket: "zmq.Socket[bytes]", *, addressed: bool, receives: bool, gather_s: float = 0.0) -> None:
         self._socket = socket
+        self._gather_s = gather_s
+        self._is_gathering = False
         self._addressed = addressed
         self._receives = receives
         # The basic call beneath pyzmq's wrapper, which looks for routing ids and groups of other kinds of socket.
@@ -99,13 +98,19 @@ class ZmqPort:
             if error.errno in (zmq.EHOSTUNREACH, zmq.ENOTSOCK):
                 return False
             raise
-        if self._is_awaited:
+        if self._is_awaited and not self._is_gathering:
             self._look()
         return True
 
     def _look(self) -> None:
         if int(self._socket.getsockopt(zmq.EVENTS)) & zmq.POLLIN:
-            self._readable.set()
+            if self._gather_s:
+                # Not watched meanwhile: each peer's first message would wake the loop.
+                self._is_gathering = True
+                self._loop.remove_reader(self._descriptor)
+                self._loop.call_later(self._gather_s, self._readable.set)
+            else:
+                self._readable.set()
 
     async def receive(self) -> tuple[str, list[bytes]]:
         while True:
@@ -113,6 +118,9 @@ class ZmqPort:
             try:
                 frames = self._take()
             except zmq.Again:
+                if self._is_gathering:
+                    self._is_gathering = False
+                    self._loop.add_reader(self._descriptor, self._look)
                 self._is_awaited = True
                 try:
                     await self._readable.wait()
@@ -148,9 +156,11 @@ class ZmqWire:
         self._gate: asyncio.Task[None] | None = None
         self._ports: list[ZmqPort] = []
 
-    def bind(self, pattern: Pattern, *addresses: str) -> ZmqPort:
+    def bind(
+        self, pattern: Pattern, *addresses: str, bound: int = FUNNEL_BOUND_MESSAGES, gather_s: float = 0.0
+    ) -> ZmqPort:
         """A socket that listens on an exposed address wants keys on its other addresses, too, but for `inproc`."""
-        socket = self._socket(_SOCKETS[pattern][0], addresses, binds=True)
+        socket = self._socket(_SOCKETS[pattern][0], addresses, bound, binds=True)
         socket.setsockopt(zmq.BACKLOG, BACKLOG)
         if pattern is Pattern.DIALOGUE:
             socket.setsockopt(zmq.ROUTER_MANDATORY, 1)
@@ -161,13 +171,20 @@ class ZmqWire:
             except zmq.ZMQError as error:
                 socket.close(0)
                 raise InfrastructureError(f"cannot listen on {address}: {error.strerror}") from error
-        return self._port(socket, addressed=pattern is Pattern.DIALOGUE, receives=True)
+        return self._port(socket, addressed=pattern is Pattern.DIALOGUE, receives=True, gather_s=gather_s)
 
-    def connect(self, pattern: Pattern, address: str, name: str) -> ZmqPort:
-        socket = self._socket(_SOCKETS[pattern][1], [address], binds=False)
+    def connect(
+        self,
+        pattern: Pattern,
+        address: str,
+        name: str,
+        bound: int = FUNNEL_BOUND_MESSAGES,
+        gather_s: float = 0.0,
+    ) -> ZmqPort:
+        socket = self._socket(_SOCKETS[pattern][1], [address], bound, binds=False)
         socket.setsockopt(zmq.IDENTITY, name.encode())
         socket.connect(address)
-        return self._port(socket, addressed=False, receives=pattern is Pattern.DIALOGUE)
+        return self._port(socket, addressed=False, receives=pattern is Pattern.DIALOGUE, gather_s=gather_s)
 
     def close(self) -> None:
         if self._gate is not None:
@@ -176,14 +193,14 @@ class ZmqWire:
             port.close()
         self._context.term()
 
-    def _socket(self, kind: int, addresses: Sequence[str], *, binds: bool) -> "zmq.Socket[bytes]":
+    def _socket(self, kind: int, addresses: Sequence[str], bound: int, *, binds: bool) -> "zmq.Socket[bytes]":
         """Raises: InfrastructureError if an address is exposed and there are no keys."""
         exposed = [address for address in addresses if is_exposed(address)]
         if exposed and self._keys is None:
             raise InfrastructureError(f"{exposed[0]} can be reached from elsewhere, and this process has no wire keys")
         socket = self._context.socket(kind)
         # Dialogues are bounded by their protocol (credits in hand, one status a period); funnels by this mark.
-        bound = FUNNEL_BOUND_MESSAGES if kind in (zmq.PULL, zmq.PUSH) else 0
+        bound = bound if kind in (zmq.PULL, zmq.PUSH) else 0
         socket.setsockopt(zmq.SNDHWM, bound)
         socket.setsockopt(zmq.RCVHWM, bound)
         # Peers start in any order: try again quickly, and not ever more slowly.
@@ -205,8 +222,8 @@ class ZmqWire:
             port = self._port(socket, addressed=False, receives=True)
             self._gate = asyncio.create_task(_keep_gate(port, keys))
 
-    def _port(self, socket: "zmq.Socket[bytes]", *, addressed: bool, receives: bool) -> ZmqPort:
-        port = ZmqPort(socket, addressed=addressed, receives=receives)
+    def _port(self, socket: "zmq.Socket[bytes]", *, addressed: bool, receives: bool, gather_s: float = 0.0) -> ZmqPort:
+        port = ZmqPort(socket, addressed=addressed, receives=receives, gather_s=gather_s)
         self._ports.append(port)
         return port
 
@@ -222,11 +239,10 @@ def _prepare_for_tcp(socket: "zmq.Socket[bytes]", kind: int) -> None:
     socket.setsockopt(zmq.IPV6, 1)
     socket.setsockopt(zmq.RECONNECT_IVL_MAX, RECONNECT_MAX_TCP_MS)
     socket.setsockopt(zmq.HANDSHAKE_IVL, HANDSHAKE_LIMIT_MS)
+    is_funnel = kind in (zmq.PULL, zmq.PUSH)
     socket.setsockopt(zmq.TCP_KEEPALIVE, 1)
-    socket.setsockopt(zmq.TCP_KEEPALIVE_IDLE, KEEPALIVE_IDLE_S)
-    socket.setsockopt(zmq.TCP_KEEPALIVE_INTVL, KEEPALIVE_INTERVAL_S)
+    socket.setsockopt(zmq.TCP_KEEPALIVE_IDLE, PATIENT_KEEPALIVE_IDLE_S if is_funnel else KEEPALIVE_IDLE_S)
+    socket.setsockopt(zmq.TCP_KEEPALIVE_INTVL, PATIENT_KEEPALIVE_INTERVAL_S if is_funnel else KEEPALIVE_INTERVAL_S)
     socket.setsockopt(zmq.TCP_KEEPALIVE_CNT, KEEPALIVE_COUNT)
-    if kind == zmq.DEALER:
-        socket.setsockopt(zmq.HEARTBEAT_IVL, PULSE_MS)
-        socket.setsockopt(zmq.HEARTBEAT_TIMEOUT, PULSE_LIMIT_MS)
-        socket.setsockopt(zmq.HEARTBEAT_TTL, PULSE_LIMIT_MS)
+    if not is_funnel:
+        socket.setsockopt(zmq.TCP_MAXRT, UNHEARD_LIMIT_MS)

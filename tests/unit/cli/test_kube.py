@@ -90,38 +90,6 @@ def test_all_namespaces_outweighs_one_of_the_environment(spelling: str, monkeypa
 
 
 @pytest.mark.parametrize("usage", USAGES, ids=lambda usage: usage.name)
-def test_a_second_run_is_refused(usage: Usage) -> None:
-    words = ["0123", "4567"] if usage.run != "none" else ["4567"]
-    assert [problem.what for problem in problems_of(usage, *words)] == ["'4567' belongs to no flag"]
-
-
-def test_a_way_that_is_none_is_refused() -> None:
-    (problem,) = problems_of(cancel.USAGE, "0123", "--api-access", "tunnel")
-    assert problem.what.startswith("'tunnel' is not one of port-forward, ")
-    assert problem.origin == ACCESS.flag
-
-
-def test_the_environment_of_profile_counts_and_flags_before_it() -> None:
-    environ = {"AIPERF_KUBERNETES_NAMESPACE": "perf", "AIPERF_KUBECONFIG": "a", "AIPERF_KUBECONTEXT": ""}
-    chosen = read_usage(cancel.USAGE, ["0123", "--kubeconfig", "b"], environ)
-    assert (chosen.namespace, str(chosen.kubeconfig), chosen.kubecontext) == ("perf", "b", None)
-
-
-def test_all_namespaces_excludes_one() -> None:
-    with pytest.raises(PlanError, match="excludes --namespace"):
-        listing.run(["--all-namespaces", "--namespace", "perf"])
-
-
-@pytest.mark.parametrize("spelling", ["--all-namespaces", "-A"])
-def test_all_namespaces_outweighs_one_of_the_environment(
-    spelling: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("AIPERF_KUBERNETES_NAMESPACE", "perf")
-    with pytest.raises(ClusterError, match="there is no kubeconfig"):  # what is wrong with the command line comes first
-        listing.run([spelling, "--kubeconfig", str(tmp_path / "none")])
-
-
-@pytest.mark.parametrize("usage", USAGES, ids=lambda usage: usage.name)
 def test_help_tells_every_flag(usage: Usage, capsys: pytest.CaptureFixture[str]) -> None:
     assert run_kube([usage.name, "--help"]) == 0
     page = capsys.readouterr().out

@@ -78,7 +78,7 @@ class Bus:
     def host(self) -> "asyncio.Task[None]":
         name = sender_name("pod-1")
         seat = Seat(self.wire.connect(Pattern.DIALOGUE, "control", name), name)
-        return asyncio.create_task(relay_lines(self.buffer, seat, "pod-1", self.services_left))
+        return asyncio.create_task(relay_lines(self.buffer, seat, "pod-1", self.services_left, 1.0))
 
     def records_manager(self) -> None:
         seat = Seat(self.wire.connect(Pattern.DIALOGUE, "control", "records-manager"), "records-manager")

@@ -10,8 +10,8 @@ from aiperf.errors import InfrastructureError
 from aiperf.wire.bus import CONTROLLER, Hub, Seat
 from aiperf.wire.memory_wire import MemoryWire
 from aiperf.wire.messages import Exit, ServiceReady
-from aiperf.wire.ports import Pattern, Wire
-from aiperf.wire.zmq_wire import FUNNEL_BOUND_MESSAGES, ZmqWire
+from aiperf.wire.ports import FUNNEL_BOUND_MESSAGES, Pattern, Wire
+from aiperf.wire.zmq_wire import ZmqWire
 
 WITHIN_S = 10
 
@@ -131,3 +131,25 @@ async def test_what_nobody_receives_yet_does_not_keep_the_event_loop_busy(wire, 
     await asyncio.sleep(0.5)
     # A loop that spins on a readable descriptor spends all of the time it gets.
     assert time.process_time() - before_s < 0.1
+
+
+async def test_what_is_gathered_arrives_in_order_while_the_same_port_sends(wire, address):
+    binder = wire.bind(Pattern.DIALOGUE, address, gather_s=0.01)
+    port = wire.connect(Pattern.DIALOGUE, address, "w")
+    for number in range(20):
+        await sent(lambda number=number: port.send([b"%d" % number]))
+    got = []
+    for _ in range(20):
+        name, (frame,) = await soon(binder.receive())
+        await sent(lambda name=name, frame=frame: binder.send([frame], name))
+        got.append(int(frame))
+    assert got == list(range(20))
+    assert [int((await soon(port.receive()))[1][0]) for _ in range(20)] == got
+    # What comes while nothing else does, and after a wait that was given up, is received, too.
+    for number in range(3):
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.05):
+                await binder.receive()
+        port.send([b"%d" % number])
+        binder.send([b"meanwhile"], "w")
+        assert await soon(binder.receive()) == ("w", [b"%d" % number])

@@ -22,7 +22,7 @@ from aiperf.deploy.kubernetes.checks import (
 )
 from aiperf.deploy.kubernetes.cluster import Cluster
 from aiperf.deploy.kubernetes.probe_job import LIMIT_S, look_from_inside
-from aiperf.errors import ClusterError
+from aiperf.errors import ClusterError, InfrastructureError
 
 CheckFunction = Callable[[Cluster, Blueprint], Awaitable[list[Check]]]
 
@@ -69,6 +69,18 @@ async def preflight(
         if looking is not None:
             looking.cancel()
             await asyncio.gather(looking, return_exceptions=True)
+
+
+async def require_endpoint(cluster: Cluster, blueprint: Blueprint) -> None:
+    """Looks from inside the run's namespace, which was not there before. Raises: InfrastructureError."""
+    checks = await _look(cluster, blueprint, LIMIT_S)
+    if failed(checks):
+        raise InfrastructureError(not_ready(checks))
+
+
+def not_ready(checks: Sequence[Check]) -> str:
+    """Why there will be no run."""
+    return f"the cluster is not ready for this run\n{render(checks)}"
 
 
 async def _look(cluster: Cluster, blueprint: Blueprint, limit_s: float) -> list[Check]:

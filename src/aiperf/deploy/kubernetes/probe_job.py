@@ -18,7 +18,7 @@ from aiperf.deploy.kubernetes.cluster import Cluster
 from aiperf.deploy.kubernetes.endpoint_probe import CA_VARIABLE, Finding, read_report
 from aiperf.deploy.kubernetes.jobs import service_jobs
 from aiperf.deploy.kubernetes.manifests import Manifest
-from aiperf.deploy.kubernetes.names import LABEL_COMPONENT, Component
+from aiperf.deploy.kubernetes.names import LABEL_COMPONENT, Component, run_labels
 from aiperf.deploy.kubernetes.pod_state import PodState, creation_trouble, pod_state
 
 COMPONENT = "probe"
@@ -42,6 +42,8 @@ def probe_job(blueprint: Blueprint) -> Manifest:
     name = f"{blueprint.names.base}-{COMPONENT}"
     metadata = blueprint.metadata(name)
     labels = {**blueprint.labels(), LABEL_COMPONENT: COMPONENT}
+    # Who waits for the run's pods must not wait for this one.
+    pod_labels = {key: value for key, value in labels.items() if key not in run_labels(blueprint.run_id)}
     pod = {
         "restartPolicy": "Never",
         "terminationGracePeriodSeconds": 0,
@@ -70,7 +72,7 @@ def probe_job(blueprint: Blueprint) -> Manifest:
             "backoffLimit": 0,
             "activeDeadlineSeconds": round(LIMIT_S) + 30,
             "ttlSecondsAfterFinished": GONE_AFTER_S,
-            "template": {"metadata": {"labels": labels, **blueprint.annotations()}, "spec": pod},
+            "template": {"metadata": {"labels": pod_labels, **blueprint.annotations()}, "spec": pod},
         },
     }
 
