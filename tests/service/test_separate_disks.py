@@ -64,8 +64,8 @@ class WireWithFates(MemoryWire):
         super().__init__()
         self._fate = fate
 
-    def connect(self, pattern: Pattern, address: str, name: str):
-        port = super().connect(pattern, address, name)
+    def connect(self, pattern: Pattern, address: str, name: str, *limits):
+        port = super().connect(pattern, address, name, *limits)
         return Way(port, self._fate) if address == "columns" else port
 
 
