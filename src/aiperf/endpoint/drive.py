@@ -11,7 +11,7 @@ intervals grow, as they must.
 
 *Gathering.* The kernel has stamped what arrived, so reading it a little later costs no truth, as long as no later bytes
 of the same stream join it and the slot that it frees is not kept waiting. With many slow streams in flight the client
-therefore looks at fixed times, every 1 to 5 ms, instead of being woken for each chunk: `gather_interval_ns`. At 2,000
+therefore looks at fixed times, every 1 to 10 ms, instead of being woken for each chunk: `gather_interval_ns`. At 2,000
 chunks a second that takes a third of the CPU time. Whatever is urgent (`hurry`) ends it until the next tick.
 
 Why not every millisecond: what costs is being woken, on a virtual machine 30 to 80 µs: with requests of a second one by
@@ -31,7 +31,7 @@ _GLANCE_MIN_NS = 2 * NS_PER_MS
 _GLANCE_MAX_NS = 10 * NS_PER_MS
 _GLANCE_SHARE = 32
 _GATHER_MIN_NS = 1 * NS_PER_MS
-_GATHER_MAX_NS = 5 * NS_PER_MS
+_GATHER_MAX_NS = 10 * NS_PER_MS
 _GATHER_SHARE = 2048
 """Of a request's latency: a slot is refilled later by at most 0.05 % of the time it is in use."""
 _BATCHES_PER_GATHERING = 4

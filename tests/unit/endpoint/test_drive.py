@@ -180,7 +180,8 @@ def test_a_gathering_drive_that_is_stopped_leaves_nothing_with_the_loop():
         (3_000, 12, 0),  # chunks come too densely
         (4_096, 1_000, 2 * NS_PER_MS),
         (60_000, 32, 2 * NS_PER_MS),
-        (60_000, 5_000, 5 * NS_PER_MS),
+        (12_288, 5_000, 6 * NS_PER_MS),
+        (60_000, 5_000, 10 * NS_PER_MS),
     ],
 )
 def test_only_what_is_slow_and_sparse_is_gathered(latency_ms, gap_ms, interval_ns):
