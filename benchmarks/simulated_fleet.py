@@ -37,6 +37,7 @@ from aiperf.wire.messages import (
     ClockProbe,
     Configure,
     CreditBatch,
+    CreditOrder,
     CreditReturns,
     CutPhase,
     EndCredits,
@@ -127,6 +128,7 @@ class SimulatedWorker:
     """When how many requests end."""
     phase: int = -1
     sequence: int = 0
+    orders_taken: int = 0
     low_water: int = -1
     next_return_ns: int = 1 << 62
     begun: bool = False
@@ -285,6 +287,7 @@ class Fleet:
         answer = False
         for (payload,) in self._received(worker.credits):
             message = decode(payload)
+            worker.orders_taken += isinstance(message, CreditOrder)
             match message:
                 case PreparePhase():
                     worker.phase = message.phase
@@ -324,9 +327,10 @@ class Fleet:
         worker.low_water = -1
         counts = worker.dispatcher.take_returns(now_ns)
         message = CreditReturns(
-            phase=worker.phase, sequence=worker.sequence, completed=counts.completed, failed=0, cancelled=0,
-            censored=0, unused=counts.unused, queued=counts.queued, overdue=counts.overdue,
-            in_flight=counts.in_flight, idle_slots=counts.idle_slots, drained=counts.drained,
+            phase=worker.phase, sequence=worker.sequence, orders_taken=worker.orders_taken,
+            completed=counts.completed, failed=0, cancelled=0, censored=0, unused=counts.unused,
+            queued=counts.queued, overdue=counts.overdue, in_flight=counts.in_flight,
+            idle_slots=counts.idle_slots, drained=counts.drained,
         )  # fmt: skip
         worker.sequence += 1
         worker.credits.send_multipart([encode(message)], zmq.NOBLOCK)

@@ -18,6 +18,9 @@ class ExitCode(IntEnum):
     THRESHOLD_CROSSED = 4
     NOT_VALID = 5
     BUG = 70
+    DISMISSED = 75
+    """Of a host only: its service was told to leave before the run is over. It is lost, and may be started again.
+    Source: EX_TEMPFAIL of sysexits.h, "the user is invited to retry"."""
     INTERRUPTED = 130
     OUTPUT_CLOSED = 141
     """Nobody read what was printed on (`aiperf … | head`): as for any program that SIGPIPE ends."""

@@ -80,6 +80,34 @@ def test_a_worker_that_hangs_is_found_and_named(aiperf, cluster, server):
     assert run.reconciles
 
 
+def test_a_worker_leaves_with_its_record_processor_and_the_pod_is_replaced(aiperf, cluster, server):
+    if cluster.status is None:
+        pytest.skip("the processes of a cluster that the harness did not make cannot be killed from here")
+    flags = ("--duration", "60", "--benchmark-grace-period", "1", "--url", server.url)
+    run = aiperf.start(*TWO_WORKERS, *flags).wait_for_load()
+    os.kill(process_of(run.pod("worker", 1), "record-processor-1"), signal.SIGKILL)
+    run.eventually(lambda: "worker-1.1 joined after the start" in run.stderr, "a replacement joins")
+    run.signal(signal.SIGINT)
+    run.finish()
+    assert run.exit_code == 130, run.words
+    assert run.stderr.count("record-processor-1 was lost: it was started again; worker-1 beside it leaves, too") == 1
+    assert "worker-1 was lost" not in run.stderr
+    summary = run.summary
+    assert [row["service_id"] for row in summary["workers"]] == ["worker-0", "worker-1", "worker-1.1"]
+    assert summary["credits"]["lost"] == 0
+    assert run.reconciles
+
+
+def test_an_evicted_controller_reports_what_there_is(aiperf, server):
+    run = aiperf.start(*TWO_WORKERS, "--duration", "300", "--url", server.url).wait_for_load()
+    lose(run, run.pod("controller"), gently=True)
+    run.finish()
+    assert run.exit_code == 1, run.words
+    assert "system-controller was lost: its process was told to end by SIGTERM" in run.stderr, run.words
+    assert run.summary["credits"]["completed"] > 0
+    assert run.in_cluster() == ""
+
+
 def process_of(pod, host):
     """The process id here of a host in a pod of the harness's cluster."""
     for entry in Path("/proc").iterdir():

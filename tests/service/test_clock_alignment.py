@@ -122,6 +122,16 @@ async def test_the_controller_may_come_later_and_probes_may_be_lost(wire, layout
     assert abs(keeper.observations()["clock_offset_ns"]) < CLOSE_NS
 
 
+async def test_a_host_that_comes_when_the_run_is_over_is_told_so(wire, layout):
+    clock = RunClock()
+    lifecycle = RunLifecycle(layout, [], operator="operator", started_ns=clock.now_ns())
+    controller = SystemController(hub=hub_of(wire, layout), lifecycle=lifecycle, clock=clock)
+    turning_away = asyncio.create_task(controller.turn_away())
+    aligning = align_clock(wire, layout, layout.host("worker-0"), RunClock())
+    assert await asyncio.wait_for(aligning, WITHIN_S) is None
+    turning_away.cancel()
+
+
 async def test_a_controller_that_never_answers_is_named_in_the_end(wire, layout, monkeypatch):
     monkeypatch.setattr(clock_alignment, "REACH_LIMIT_S", 0.05)
     with pytest.raises(InfrastructureError, match=r"worker-0: no answer from the system controller at ipc://.*control"):

@@ -1,6 +1,7 @@
 """Workers that come late, leave early, are lost and replaced: all is accounted for, and the results say so."""
 
 import asyncio
+import json
 
 import msgspec
 import pytest
@@ -9,7 +10,7 @@ from aiperf.errors import ExitCode
 from aiperf.service import wiring
 from aiperf.service.layout import ServiceType
 from aiperf.wire.memory_wire import MemoryPort
-from aiperf.wire.messages import CreditBatch, CreditReturns, decode
+from aiperf.wire.messages import CreditBatch, CreditReturns, EndCredits, PreparePhase, decode
 
 pytestmark = [pytest.mark.looptime]
 
@@ -141,22 +142,81 @@ async def test_what_a_leaving_worker_has_in_flight_is_lost_and_nothing_else(benc
     assert_reconciled(summary)
 
 
-async def test_without_its_record_processor_a_pod_counts_its_records_as_lost(benchmark_run):
+async def test_a_worker_leaves_with_its_record_processor_and_both_are_replaced(benchmark_run):
     async def lose_sidecar(hosts):
         await asyncio.sleep(2)
         hosts.kill("record-processor-1")
         hosts.start("record-processor-1")  # the kubelet starts the container again, under the same name
+        await hosts.ended("worker-1")
+        assert hosts.is_dismissed("worker-1"), "so its process ends with a code that has it replaced"
+        await asyncio.sleep(2)
+        hosts.start("record-processor-1", incarnation=1)
+        hosts.start("worker-1", incarnation=1)
 
     run = benchmark_run()
-    finished = await run.run(workers=2, in_pods=True, happenings=lose_sidecar, concurrency=4, duration_s=6)
+    finished = await run.run(workers=2, in_pods=True, happenings=lose_sidecar, concurrency=4, duration_s=8)
     assert finished.exit_code == ExitCode.DONE
     summary = run.summary
-    assert summary["records"]["lost"] > 2 * 30
+    # What it had in flight ended, and was handed back; only the records are lost, of that and of the last moment.
+    assert summary["credits"]["lost"] == 0
     assert summary["credits"]["completed"] == len(run.server.sent)
+    assert 0 < summary["records"]["lost"] < 2 * 15
     assert_reconciled(summary)
-    assert summary["verdict"]["status"] == "invalid"
-    assert {"lost_records", "lost_services"} <= reasons(summary)
-    assert any("worker-1 reaches no record processor any more" in warning for warning in summary["warnings"])
+    assert of_worker(summary, "worker-1")["lost_reason"] == "record-processor-1 beside it was lost"
+    assert of_worker(summary, "worker-1.1")["completed_count"] >= 2 * 25
+    told = [text for text in summary["warnings"] if " was lost" in text]
+    assert told == ["record-processor-1 was lost: it was started again; worker-1 beside it leaves, too"]
+
+
+async def test_without_any_worker_the_load_waits_for_a_replacement(benchmark_run):
+    async def lose_and_replace(hosts):
+        await asyncio.sleep(2)
+        hosts.tell_to_leave("worker-0")
+        await asyncio.sleep(20)
+        hosts.kill("record-processor-0")
+        hosts.start("record-processor-0", incarnation=1)
+        hosts.start("worker-0", incarnation=1)
+
+    run = benchmark_run()
+    finished = await run.run(workers=1, in_pods=True, happenings=lose_and_replace, concurrency=4, request_count=400)
+    assert finished.exit_code == ExitCode.DONE
+    summary = run.summary
+    assert [credit for credit, _, _ in run.stream()] == list(range(400))
+    assert (summary["credits"]["completed"], summary["credits"]["lost"]) == (400, 0)
+    assert any(
+        "no worker is left: the load waits for a replacement, up to 60 s" in text for text in summary["warnings"]
+    )
+    assert {"lost_workers", "slots"} <= reasons(summary)
+    assert_reconciled(summary)
+
+
+async def test_without_any_worker_and_in_vain_the_load_ends_with_what_there_is(benchmark_run):
+    async def lose(hosts):
+        await asyncio.sleep(2)
+        hosts.tell_to_leave("worker-0")
+
+    run = benchmark_run()
+    finished = await run.run(workers=1, in_pods=True, happenings=lose, concurrency=4, request_count=4000)
+    assert finished.exit_code == ExitCode.BENCHMARK_FAILED
+    assert "the last worker was lost: its process was told to end by SIGTERM" in finished.reason
+    assert "no replacement was ready within 60 s" in finished.reason
+    assert 60 < asyncio.get_running_loop().time() < 75
+    assert run.summary["credits"]["completed"] > 4 * 15
+    assert_reconciled(run.summary)
+
+
+async def test_arrivals_that_an_evicted_worker_had_in_hand_are_sent_by_others(benchmark_run):
+    async def evict(hosts):
+        await asyncio.sleep(2.05)
+        hosts.tell_to_leave("worker-1")
+
+    run = benchmark_run()
+    await run.run(workers=3, in_pods=True, happenings=evict, request_rate=100, arrival_pattern="constant", duration_s=6)
+    summary = run.summary
+    assert summary["credits"]["unsent"] <= 1
+    assert summary["credits"]["lost"] == 0
+    assert len(run.server.sent) >= 599
+    assert_reconciled(summary)
 
 
 async def test_a_record_processor_that_is_told_to_leave_makes_records_of_what_it_has(benchmark_run):
@@ -182,7 +242,24 @@ async def test_a_controller_that_is_told_to_leave_says_so(benchmark_run):
     finished = await run.run(workers=2, in_pods=True, happenings=evict, concurrency=4, duration_s=60)
     assert finished.exit_code == ExitCode.BENCHMARK_FAILED
     assert "was lost: its process was told to end by SIGTERM" in finished.reason
-    assert asyncio.get_running_loop().time() < 4
+    assert asyncio.get_running_loop().time() < 6
+    assert run.summary["credits"]["completed"] > 4 * 15, "what there was is reported"
+    assert "its process was told to end by SIGTERM" in json.dumps(run.summary["verdict"])
+    assert_reconciled(run.summary)
+
+
+async def test_a_controller_that_is_told_to_leave_before_the_load_ends_the_run_at_once(benchmark_run):
+    async def evict(hosts):
+        await asyncio.sleep(2)
+        hosts.tell_to_leave("control")
+
+    run = benchmark_run()
+    finished = await run.run(
+        workers=2, in_pods=True, absent=["worker-1"], happenings=evict, concurrency=4, duration_s=60
+    )
+    assert finished.exit_code == ExitCode.BENCHMARK_FAILED
+    assert "was lost: its process was told to end by SIGTERM" in finished.reason
+    assert not (run.folder / "profile_export_aiperf.json").exists()
 
 
 async def test_a_worker_manager_that_falls_silent_is_found_by_the_controller(benchmark_run, monkeypatch):
@@ -205,7 +282,7 @@ async def test_a_worker_manager_that_falls_silent_is_found_by_the_controller(ben
     ("kind", "sender_or_receiver", "reason"),
     [
         (CreditReturns, lambda port, to: port._name == "worker-1", "its credit returns did not arrive"),
-        (CreditBatch, lambda port, to: to == "worker-1", "credits did not reach it"),
+        (CreditBatch, lambda port, to: to == "worker-1", "orders did not reach it"),
     ],
 )
 async def test_a_gap_on_the_way_of_credits_is_a_stated_loss(
@@ -231,6 +308,29 @@ async def test_a_gap_on_the_way_of_credits_is_a_stated_loss(
     assert_reconciled(summary)
     # The others took over its slots.
     assert summary["request_count"]["avg"] > 6 * 40
+
+
+@pytest.mark.parametrize(
+    ("kind", "load"),
+    [
+        (EndCredits, {"concurrency": 6, "request_count": 300}),
+        (EndCredits, {"request_rate": 60, "duration_s": 5}),
+        (PreparePhase, {"concurrency": 6, "duration_s": 5}),
+    ],
+)
+async def test_a_lost_order_is_a_stated_loss_even_if_none_follows(benchmark_run, monkeypatch, kind, load):
+    send = MemoryPort.send
+
+    def send_all_but(port, frames, to=""):
+        return True if to == "worker-1" and is_a(kind, frames[-1]) else send(port, frames, to)
+
+    monkeypatch.setattr(MemoryPort, "send", send_all_but)
+    run = benchmark_run()
+    finished = await run.run(workers=3, in_pods=True, **load)
+    assert finished.exit_code == ExitCode.DONE
+    assert "did not reach it" in of_worker(run.summary, "worker-1")["lost_reason"]
+    assert_reconciled(run.summary)
+    assert asyncio.get_running_loop().time() < 60
 
 
 def is_a(kind: type, payload: bytes) -> bool:

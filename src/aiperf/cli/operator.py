@@ -32,6 +32,9 @@ INTERRUPTS_TO_KILL = 3
 ENDING_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 """By which a person, a supervisor or a terminal that goes away asks for the end."""
 
+LOST = " was lost"
+"""What stands in a notice behind the name of who is gone, here and in the controller's."""
+
 LEFT_ALONE = "left"
 """Outcome of a run whose operator has gone, and which goes on."""
 
@@ -55,6 +58,8 @@ class Operator:
         self._stays = stays
         self._interrupts = 0
         self._last_progress: Progress | None = None
+        self._losses: dict[str, str] = {}
+        """Who was lost, and how that was told."""
 
     async def run(self) -> RunFinished:
         loop = asyncio.get_running_loop()
@@ -103,8 +108,9 @@ class Operator:
             match message:
                 case Progress():
                     self._last_progress = message
-                    self._view.show(message)
-                case Notice():
+                    notices = [text for text in message.notices if self._is_first_word(text)]
+                    self._view.show(msgspec.structs.replace(message, notices=notices))
+                case Notice() if self._is_first_word(message.text):
                     self._view.notice(message.text)
                 case RunFinished():
                     self._settle(self._with_last_progress(message))
@@ -119,8 +125,15 @@ class Operator:
             elif not self._finished.done() and not ended.expected:
                 self._tell_loss(ended)
 
+    def _is_first_word(self, text: str) -> bool:
+        """A loss may be seen here, by the controller's look at pods and by missing heartbeats; it is told once."""
+        who, lost, _ = text.partition(LOST)
+        return not lost or self._losses.setdefault(who, text) == text
+
     def _tell_loss(self, ended: HostEnded) -> None:
-        self._view.notice(f"{ended.host_id} was lost: {ended.reason}")
+        text = f"{ended.host_id}{LOST}: {ended.reason}"
+        if self._is_first_word(text):
+            self._view.notice(text)
         self._line.tell_loss(ended.host_id, ended.reason)
 
     async def _bring_home(self, finished: RunFinished) -> RunFinished:

@@ -7,6 +7,7 @@ import sys
 import time
 from pathlib import Path
 
+from aiperf.cli.operator import LEFT_ALONE
 from aiperf.errors import ExitCode, InfrastructureError
 from aiperf.plan.plan import Plan
 from aiperf.report.console import print_summary
@@ -22,6 +23,9 @@ def report(finished: RunFinished, ui: str | None) -> int:
         print_summary(Path(finished.summary_path), sys.stdout)
     if finished.exit_code not in (ExitCode.DONE, ExitCode.INTERRUPTED):
         print(f"aiperf: error: {finished.reason}", file=sys.stderr)
+    elif finished.outcome == LEFT_ALONE:
+        if finished.reason:
+            print(f"aiperf: {finished.reason}", file=sys.stderr)
     elif finished.exit_code == ExitCode.INTERRUPTED:
         where = "; the results so far are in the artifacts" if finished.summary_path else ""
         print(f"aiperf: interrupted{where}", file=sys.stderr)

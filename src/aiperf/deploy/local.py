@@ -18,7 +18,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from aiperf.deploy.service_manager import HostEnded
-from aiperf.errors import InfrastructureError
+from aiperf.errors import ExitCode, InfrastructureError
 from aiperf.service.host import TERMINATED
 from aiperf.service.layout import Layout
 from aiperf.service.membership import TOLD_TO_LEAVE
@@ -97,7 +97,8 @@ class MultiProcessServiceManager:
             if done:
                 host_id = self._pids.pop(pid)
                 code = os.waitstatus_to_exitcode(status)
-                self._ends.put_nowait(HostEnded(host_id, _exit_in_words(code), code == 0 or pid in self._asked))
+                expected = code in (ExitCode.DONE, ExitCode.DISMISSED) or pid in self._asked
+                self._ends.put_nowait(HostEnded(host_id, _exit_in_words(code), expected))
 
     async def next_end(self) -> HostEnded:
         return await self._ends.get()

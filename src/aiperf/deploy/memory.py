@@ -43,6 +43,14 @@ class MemoryHosts:
     def kill(self, host_id: str) -> None:
         self._hosts[host_id][1].cancel()
 
+    async def ended(self, host_id: str) -> None:
+        """Waits until the host's services have returned."""
+        await asyncio.wait({self._hosts[host_id][1]})
+
+    def is_dismissed(self, host_id: str) -> bool:
+        """Whether its process would end with the code of a lost one."""
+        return self._hosts[host_id][0].dismissed.is_set()
+
     async def left(self) -> None:
         """Waits until every host has left, which is now as it should be. Raises: what made one fail."""
         self.failure.cancel()

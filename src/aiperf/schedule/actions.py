@@ -66,4 +66,5 @@ class FinishPhase:
     """Slots of the concurrency that no worker could hold, times how long, until nothing was to be dispatched."""
 
 
-Action = PrepareWorker | IssueCredits | SetSlots | EndCredits | CutWorker | FinishPhase
+WorkerAction = PrepareWorker | IssueCredits | SetSlots | EndCredits | CutWorker
+Action = WorkerAction | FinishPhase

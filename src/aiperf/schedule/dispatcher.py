@@ -60,7 +60,7 @@ class Dispatcher:
         """Takes credits in hand, behind those already there.
 
         `indices` and `due_ns` are buffers of int64; an empty or absent `due_ns` means "as soon as a slot is free".
-        Order: due instants rise within and across calls of a phase.
+        Order: due instants rise within a call. Across calls too, but for arrivals that another worker has handed back.
         Raises: ValueError if there is not one due instant for each credit, or some credits of a phase have none.
         """
         new_indices = np.frombuffer(indices, np.int64).tolist()
@@ -69,8 +69,13 @@ class Dispatcher:
             raise ValueError(f"{len(new_indices)} credits with {len(new_due_ns)} due instants")
         if self._indices and new_indices and bool(self._due_ns) != bool(new_due_ns):
             raise ValueError("credits with and without due instants in one phase")
+        is_late = bool(new_due_ns and self._due_ns) and new_due_ns[0] < self._due_ns[-1]
         self._indices.extend(new_indices)
         self._due_ns.extend(new_due_ns)
+        if is_late:
+            in_order = sorted(zip(self._due_ns, self._indices, strict=True))
+            self._due_ns = deque(due for due, _ in in_order)
+            self._indices = deque(index for _, index in in_order)
 
     def next(self, now_ns: int) -> int:
         """The credit to dispatch now, taking a slot; -1: none. `last_due_ns` then says when it was due."""

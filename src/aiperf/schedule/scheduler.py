@@ -5,13 +5,13 @@ own: clocks, sockets, when a phase starts, which workers there are (told by even
 
 Theory of operation
 - Credits are 0, 1, 2 … and handed out in order: `_handed` is the first that is not. None is handed out twice, but for
-  one that a leaving worker of a closed loop hands back: it was not sent.
+  one that a leaving worker hands back: it was not sent. An arrival then goes to another if it is not due yet.
 - Open loop and capped: on ticks, arrivals due within the horizon are dealt to the workers in use, index modulo their
   number. Closed loop: a return that shows used-up credits is answered with as many.
 - The supply ends once: by count, at the stop instant, or by `stop`. Every worker in use is then told (`EndCredits`).
   The phase ends when each has said that it is drained, and the ledger shows whether all credits came back.
 - Slots (closed and capped) follow `lending`. Workers that are not needed, or come later, are spares.
-- A lost worker's outstanding credits are lost. Nothing is ever handed out twice.
+- A lost worker's outstanding credits are lost. Arrivals that are due while there is no worker at all are never sent.
 What workers must do: see docs/credits.md.
 """
 
@@ -60,14 +60,22 @@ class Scheduler:
 
     `lends`: whether idle slots move between workers (capped mode). `workers_planned`: workers that come late are
     used until there are so many, but under a cap; 0: as many as there were at the start. `return_interval_s`: how
-    often workers return credits when nothing presses.
+    often workers return credits when nothing presses. `awaits_workers`: a phase without workers goes on until it is
+    stopped, since others may come; else it ends.
     """
 
     def __init__(
-        self, plan: PhasePlan, *, lends: bool = True, workers_planned: int = 0, return_interval_s: float = 0.0
+        self,
+        plan: PhasePlan,
+        *,
+        lends: bool = True,
+        workers_planned: int = 0,
+        return_interval_s: float = 0.0,
+        awaits_workers: bool = False,
     ) -> None:
         self._plan = plan
         self._lends = lends
+        self._awaits_workers = awaits_workers
         self._prefetch_s = max(PREFETCH_MIN_S, PREFETCH_RETURNS * return_interval_s)
         self._arrivals = (
             None if plan.rate_rps is None else Arrivals(plan.pattern, plan.rate_rps, plan.smoothness, plan.seed)
@@ -142,9 +150,9 @@ class Scheduler:
         self._failed += report.failed
         self._cancelled += report.cancelled
         self._censored += report.censored
-        if report.unused:
-            self._take_back(np.frombuffer(report.unused, np.int64), now_ns)
         actions: list[Action] = []
+        if report.unused:
+            actions += self._take_back(np.frombuffer(report.unused, np.int64), now_ns)
         actions += self._move_slots(now_ns)
         if self._arrivals is None:
             actions += self._refill(hand) + self._end_supply_if_due(now_ns)
@@ -236,10 +244,13 @@ class Scheduler:
 
     def _deal(self, now_ns: int) -> list[Action]:
         """Hands out the arrivals within the horizon, index modulo workers in use; ends the supply after the last."""
-        if self._arrivals is None or self._supply_ended or not self._hands:
+        if self._arrivals is None or self._supply_ended:
             return []
         if self._stop_ns != NONE and now_ns >= self._stop_ns:
             return self._end_supply(now_ns)
+        if not self._hands_in_use():
+            self._next_tick_ns = self._stop_ns  # unless a worker comes
+            return []
         interval_ns = min(max(INTERVAL_PER_WORKER_NS * len(self._hands), INTERVAL_MIN_NS), INTERVAL_MAX_NS)
         base_ns = max(now_ns, self._start_ns)
         until_ns = base_ns + interval_ns + HORIZON_MIN_NS
@@ -247,25 +258,40 @@ class Scheduler:
         if at_stop:
             until_ns = self._stop_ns
         asked = min(self._limit, self._arrivals.count_before(until_ns - self._start_ns))
-        first, end = self._handed, min(asked, self._handed + max(0, self._backlog_max - self.overdue_count))
-        actions = self._deal_range(first, end, self._arrivals) if end > first else []
-        self._handed = max(first, end)
+        first, backlog = self._handed, max(0, self._backlog_max - self.overdue_count)
+        end = max(first, min(asked, first + backlog))
+        actions = self._hand_out(np.arange(first, end), self._arrivals.offsets(first, end - first))
+        self._handed = end
         if self._handed == self._limit or (at_stop and self._handed == asked):
             return actions + self._end_supply(now_ns)
         self._next_tick_ns = base_ns + interval_ns
         return actions
 
-    def _deal_range(self, first: int, end: int, arrivals: Arrivals) -> list[Action]:
-        indices = np.arange(first, end)
-        due_ns = arrivals.offsets(first, end - first) + self._start_ns
+    def _hands_in_use(self) -> list[Hand]:
+        """Those that take arrivals: one that has stopped would only hand them back."""
+        return [hand for hand in self._hands.values() if not hand.stopped]
+
+    def _hand_out(self, indices: Int64Array, offsets_ns: Int64Array) -> list[Action]:
+        """Arrivals to the workers in use, by index."""
         actions: list[Action] = []
-        for position, hand in enumerate(self._hands.values()):
-            lane = slice((position - first) % len(self._hands), None, len(self._hands))
-            dealt = np.ascontiguousarray(indices[lane])
+        hands = self._hands_in_use()
+        lanes = indices % len(hands)
+        for position, hand in enumerate(hands):
+            lane = lanes == position
+            dealt = indices[lane]
             if dealt.size:
                 hand.given += dealt.size
-                actions.append(IssueCredits(hand.worker, dealt, np.ascontiguousarray(due_ns[lane])))
+                actions.append(IssueCredits(hand.worker, dealt, offsets_ns[lane] + self._start_ns))
         return actions
+
+    def _skip_what_is_past(self, now_ns: int) -> None:
+        """There was no worker: arrivals that came due meanwhile stay unsent, and are no burst for the one who comes."""
+        if self._arrivals is None or self._supply_ended:
+            return
+        past = min(self._limit, self._arrivals.count_before(now_ns - self._start_ns))
+        if past > self._handed:
+            self._unused.append(np.arange(self._handed, past))
+            self._handed = past
 
     def _refill(self, hand: Hand) -> list[Action]:
         """Closed loop: as many credits as the worker's slots and its spares can take.
@@ -289,15 +315,21 @@ class Scheduler:
         indices = np.arange(first, self._handed)
         return [IssueCredits(hand.worker, np.concatenate([again, indices]) if again.size else indices, None)]
 
-    def _take_back(self, unused: Int64Array, now_ns: int) -> None:
-        """Credits that were not sent. While there is a supply another worker of a closed loop gets them.
-
-        An arrival has its due instant, and a worker's arrivals are in that order: it stays unsent.
-        """
-        if self._arrivals is None and not self._supply_ended and not 0 <= self._stop_ns <= now_ns:
+    def _take_back(self, unused: Int64Array, now_ns: int) -> list[Action]:
+        """Credits that were not sent. While there is a supply others get them; of arrivals, those not due yet."""
+        if self._supply_ended or 0 <= self._stop_ns <= now_ns:
+            self._unused.append(unused)
+        elif self._arrivals is None:
             self._again = np.concatenate([self._again, unused])
         else:
-            self._unused.append(unused)
+            first = int(unused.min())
+            offsets_ns = self._arrivals.offsets(first, int(unused.max()) + 1 - first)[unused - first]
+            ahead = offsets_ns + self._start_ns > now_ns
+            if not self._hands_in_use():
+                ahead[:] = False
+            self._unused.append(unused[~ahead])
+            return self._hand_out(unused[ahead], offsets_ns[ahead]) if ahead.any() else []
+        return []
 
     def _end_supply_if_due(self, now_ns: int) -> list[Action]:
         at_stop = self._stop_ns != NONE and now_ns >= self._stop_ns
@@ -315,9 +347,10 @@ class Scheduler:
         return [EndCredits(worker) for worker in self._hands]
 
     def _finish_if_drained(self, now_ns: int) -> list[Action]:
-        """The end, if every worker in use is drained, or none is left."""
+        """The end, if every worker in use is drained; or none is left, and none is waited for."""
         drained = self._supply_ended and all(hand.drained for hand in self._hands.values())
-        if self._finished or not (drained or not self._hands):
+        deserted = not self._hands and not self._awaits_workers
+        if self._finished or not (drained or deserted):
             return []
         if not self._hands and self._ended_early_ns == NONE:
             self._ended_early_ns = now_ns
@@ -346,6 +379,9 @@ class Scheduler:
     def _use_spares(self, now_ns: int) -> list[Action]:
         """Puts spares to use while there is something for them: a lost worker's place, or slots nobody holds."""
         actions: list[Action] = []
+        is_deserted = not self._hands_in_use()
+        if is_deserted:
+            self._skip_what_is_past(now_ns)
         while (
             self._spares and not self._supply_ended and ((slots := self._slots_for_spare()) or self._is_one_missing())
         ):
@@ -355,7 +391,7 @@ class Scheduler:
             self._unplaced.hold(now_ns, slots)
             if self._arrivals is None:
                 actions += self._make_room(now_ns) + self._refill(self._hands[share.worker])
-        return actions
+        return actions + (self._deal(now_ns) if is_deserted else [])
 
     def _is_one_missing(self) -> bool:
         """Closed loop: fewer workers than planned share the slots, and there is one for each."""

@@ -19,7 +19,7 @@ from aiperf.service.cadence import cadence_of
 from aiperf.service.clock_offset import Offset, RoundTrip, best_offset, is_settled
 from aiperf.service.layout import Host, Layout, ServiceType
 from aiperf.wire.bus import Seat
-from aiperf.wire.messages import ClockProbe, ClockReply
+from aiperf.wire.messages import ClockProbe, ClockReply, Exit
 from aiperf.wire.ports import Pattern, Wire
 
 log = logging.getLogger(__name__)
@@ -70,12 +70,16 @@ class AlignedClock:
         self._watch_interval_s = watch_interval_s
         self._adopted = Offset(0, 0)
         self._drift: Offset | None = None
+        self._is_over = False
 
-    async def align(self) -> Offset:
-        """Moves the clock to the controller's scale; returns by how much. Returns only when the controller answers."""
+    async def align(self) -> Offset | None:
+        """Moves the clock to the controller's scale; returns by how much. None: the controller says that the run is
+        over. Returns only when the controller answers."""
         trips: list[RoundTrip] = []
         patience_s = PATIENCE_FIRST_S
         while not is_settled(trips):
+            if self._is_over:
+                return None
             trip = await self._round_trip(patience_s)
             if trip is None:
                 patience_s = min(2 * patience_s, PATIENCE_MAX_S)
@@ -114,14 +118,17 @@ class AlignedClock:
                 while True:
                     _, reply = await self._seat.receive()
                     answered_ns = self._clock.now_ns()
+                    if isinstance(reply, Exit):
+                        self._is_over = True
+                        return None
                     if isinstance(reply, ClockReply) and reply.probe_sent_ns == sent_ns:
                         return RoundTrip(sent_ns, reply.received_ns, reply.replied_ns, answered_ns)
         except TimeoutError:
             return None
 
 
-async def align_clock(wire: Wire, layout: Layout, host: Host, clock: RunClock) -> ClockKeeper:
-    """Puts `clock` on the system controller's scale, if it is not on it already.
+async def align_clock(wire: Wire, layout: Layout, host: Host, clock: RunClock) -> ClockKeeper | None:
+    """Puts `clock` on the system controller's scale, if it is not on it already. None: the run is over.
 
     Raises: InfrastructureError if the controller was not reached within REACH_LIMIT_S.
     """
@@ -138,5 +145,8 @@ async def align_clock(wire: Wire, layout: Layout, host: Host, clock: RunClock) -
         raise InfrastructureError(
             f"{host.host_id}: no answer from the system controller at {address} within {REACH_LIMIT_S} s"
         ) from None
+    if moved is None:
+        log.info("the run is over")
+        return None
     log.info("clock moved by %d ns, to within %d ns of the controller's", *moved)
     return keeper

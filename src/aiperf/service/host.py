@@ -24,7 +24,7 @@ from aiperf.clock import RunClock
 from aiperf.errors import AIPerfError, ExitCode, InfrastructureError
 from aiperf.plan.plan import Plan
 from aiperf.service.cadence import cadence_of
-from aiperf.service.clock_alignment import align_clock
+from aiperf.service.clock_alignment import ClockKeeper, align_clock
 from aiperf.service.layout import LOG_NAME, Host, Layout, ServiceType
 from aiperf.service.log_relay import LogBuffer, relay_lines, sender_name
 from aiperf.service.machine import connections_max, this_machine
@@ -41,6 +41,9 @@ TERMINATED = 128 + signal.SIGTERM
 
 FAREWELL_LIMIT_S = 3.0
 """A host that is told to leave lets its services say so, and hand over what they have, for so long at the most."""
+REPORT_LIMIT_S = 15.0
+"""The host of the controller has so long, for the results of what there is; it stays so long for who fetches them. Less
+than what a cluster gives to a pod (`kubernetes.pods.TERMINATION_GRACE_S`)."""
 LAST_WORDS_S = 0.5
 """What a service said last may have to pass through a guest of this host to the user."""
 
@@ -71,21 +74,32 @@ async def live(around: Surroundings, guests: Sequence[Guest]) -> None:
     async with _probes(around.host), asyncio.TaskGroup() as group:
         assert isinstance(around.clock, RunClock)
         keeper = await align_clock(around.wire, around.layout, around.host, around.clock)
-        around = replace(around, observe=keeper.observations)
-        watching: asyncio.Task[None] | None = None
-        if any(service.service_type is ServiceType.WORKER for service in around.host.services):
-            watching = group.create_task(keeper.watch())  # only workers tell of it
-        for guest in guests:
-            group.create_task(guest(around, around.services_left))
-        await host_services(around)
-        if watching is not None:
-            watching.cancel()
-        around.services_left.set()
+        if keeper is not None:
+            await _live_aligned(replace(around, observe=keeper.observations), guests, keeper, group)
         if around.told_to_leave.is_set():
-            await asyncio.sleep(LAST_WORDS_S if guests else 0)
             raise asyncio.CancelledError
         if around.host.outstays:
             await asyncio.Event().wait()
+
+
+async def _live_aligned(
+    around: Surroundings, guests: Sequence[Guest], keeper: ClockKeeper, group: asyncio.TaskGroup
+) -> None:
+    watching: asyncio.Task[None] | None = None
+    if any(service.service_type is ServiceType.WORKER for service in around.host.services):
+        watching = group.create_task(keeper.watch())  # only workers tell of it
+    staying = [group.create_task(guest(around, around.services_left)) for guest in guests]
+    await host_services(around)
+    if watching is not None:
+        watching.cancel()
+    around.services_left.set()
+    if not staying:
+        return
+    doing = [group.create_task(work()) for work in around.afterwards]
+    limit_s = LAST_WORDS_S if around.told_to_leave.is_set() and not around.host.controls else None
+    await asyncio.wait(staying, timeout=limit_s)
+    for task in doing:
+        task.cancel()
 
 
 @contextlib.asynccontextmanager
@@ -133,6 +147,7 @@ def run_host(
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
     async def main() -> None:
+        nonlocal code
         loop = asyncio.get_running_loop()
         task = asyncio.current_task()
         assert task is not None
@@ -149,7 +164,7 @@ def run_host(
             else:
                 log.info("told to leave by SIGTERM")
                 around.told_to_leave.set()
-                loop.call_later(FAREWELL_LIMIT_S, task.cancel)
+                loop.call_later(REPORT_LIMIT_S if host.controls else FAREWELL_LIMIT_S, task.cancel)
 
         def leave_as_orphan() -> None:
             nonlocal orphaned
@@ -166,6 +181,8 @@ def run_host(
         try:
             log.info("runs %s", ", ".join(service.service_id for service in host.services))
             await live(around, equipment.guests)
+            if around.dismissed.is_set():
+                code = ExitCode.DISMISSED
         except asyncio.CancelledError:
             log.info("told to leave by a signal, or the starter is gone")
         finally:

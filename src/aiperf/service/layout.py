@@ -58,6 +58,11 @@ class Host(msgspec.Struct, frozen=True):
     outstays: bool = False
     """Ends by a signal only. What keeps it running would start it again if it left on its own (a native sidecar)."""
 
+    @property
+    def controls(self) -> bool:
+        """Whether the system controller lives here."""
+        return any(seat.service_type is ServiceType.SYSTEM_CONTROLLER for seat in self.services)
+
     def incarnation(self, number: int) -> "Host":
         """The same host, started once more after it was lost: its services have names of their own, its place is that.
 

@@ -17,6 +17,13 @@ TOLD_TO_LEAVE = "its process was told to end by SIGTERM"
 """In a cluster: it was evicted, its node is drained, or somebody deleted its pod."""
 
 
+class DismissedError(Exception):
+    """The controller has told this service to leave before its time, or it saw itself that it must; the text is why.
+
+    Its process ends with a code that makes whoever watches it start another one.
+    """
+
+
 def register(seat: Seat) -> None:
     """Tells the controller that the service is there, and where that is."""
     seat.send(Registered(seat.name, *whereabouts()))

@@ -18,6 +18,7 @@ from aiperf.dataset.tokens import BUILTIN
 from aiperf.record.assembly import Assembled, RecordAssembler
 from aiperf.record.slices import read_slice
 from aiperf.service.column_messages import ColumnHeader, encode_block, encode_columns
+from aiperf.service.membership import DismissedError
 from aiperf.service.shard_outlet import Blocks, ShardOutlet, by_phase
 from aiperf.service.supply import Supply
 from aiperf.service.together import run_together
@@ -45,7 +46,7 @@ SILENCE_BEFORE_GIVING_UP_S = 5.0
 
 
 class RecordProcessor:
-    """`run()` returns when it is told to exit.
+    """`run()` returns when it is told to exit. Raises: DismissedError if that is before its time.
 
     `make_pipeline` is called once the dataset is known; finished records leave as columns every `batch_interval_s`.
     """
@@ -103,6 +104,8 @@ class RecordProcessor:
                 case FinishRecords():
                     await self._finish(message)
                 case Exit() if not self._leaving:
+                    if message.reason:
+                        raise DismissedError(message.reason)
                     return
 
     async def leave(self, say_farewell: Callable[[], object]) -> None:

@@ -72,15 +72,15 @@ class Roster:
         self._latest[seat] = max(incarnation, self._latest.get(seat, 0))
         if kind is ServiceType.WORKER:
             self.workers.append(service_id)
-            self._workers_at[self._place(service_id)].append(service_id)
+            self._workers_at[self.place(service_id)].append(service_id)
             self._measure_reach(service_id)
         elif kind is ServiceType.RECORD_PROCESSOR:
             near = self._layout.is_near_only(f"records/{service_id}")
-            (self._processors_near[self._place(service_id)] if near else self._processors_everywhere).append(service_id)
+            (self._processors_near[self.place(service_id)] if near else self._processors_everywhere).append(service_id)
             self._moved(service_id)
 
-    def _place(self, service_id: str) -> tuple[str, int]:
-        """A machine and an incarnation: what is on one machine is lost and replaced together."""
+    def place(self, service_id: str) -> tuple[str, int]:
+        """A machine and an incarnation: what is on one machine is lost and replaced together. It may have no name."""
         seat, incarnation = seat_of(service_id)
         return self._machines[seat], incarnation
 
@@ -115,7 +115,7 @@ class Roster:
         self._moved(service_id)
 
     def _moved(self, service_id: str) -> None:
-        kind, place = self._kinds[service_id], self._place(service_id)
+        kind, place = self._kinds[service_id], self.place(service_id)
         if kind is ServiceType.WORKER:
             self._measure_reach(service_id)
         elif service_id in self._processors_near.get(place, ()):
@@ -127,8 +127,19 @@ class Roster:
 
     def processors_of(self, worker: str, at_least: Standing = Standing.EXPECTED) -> list[str]:
         """The record processors that the worker can reach and that have come so far."""
-        found = [*self._processors_everywhere, *self._processors_near.get(self._place(worker), ())]
+        found = [*self._processors_everywhere, *self._processors_near.get(self.place(worker), ())]
         return [processor for processor in found if self._standings[processor] >= at_least]
+
+    def stranded_by(self, processor: str) -> list[str]:
+        """The workers on the machine of this record processor, which is lost, that now reach none."""
+        place = self.place(processor)
+        if processor not in self._processors_near.get(place, ()):
+            return []
+        return [
+            worker
+            for worker in self._workers_at[place]
+            if self._standings[worker] >= Standing.REGISTERED and not self.processors_of(worker)
+        ]
 
     # All of them
 
@@ -164,7 +175,7 @@ class Roster:
 
     def _measure_reach(self, worker: str) -> None:
         """How far a worker has come together with the record processors of its own machine, and if there are any."""
-        near = [self._standings[processor] for processor in self._processors_near.get(self._place(worker), ())]
+        near = [self._standings[processor] for processor in self._processors_near.get(self.place(worker), ())]
         alive = [standing for standing in near if standing is not Standing.LOST]
         reach = min(self._standings[worker], *alive) if alive else self._standings[worker]
         if worker in self._reaches:

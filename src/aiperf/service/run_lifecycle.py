@@ -23,12 +23,16 @@ from collections.abc import Sequence
 from enum import Enum, auto
 from typing import NamedTuple
 
+import msgspec
+
 from aiperf.errors import ExitCode
 from aiperf.schedule.phases import PhasePlan
 from aiperf.service.cadence import cadence_of
+from aiperf.service.closing import Closing
 from aiperf.service.heartbeats import HeartbeatWatch
 from aiperf.service.hopelessness import is_hopeless
 from aiperf.service.layout import SINGLETONS, Layout, ServiceType, seat_of
+from aiperf.service.losses import Losses, in_words
 from aiperf.service.muster import TOLD_KINDS, Muster
 from aiperf.service.patience import Patience
 from aiperf.service.roster import Roster, Standing
@@ -38,9 +42,6 @@ from aiperf.wire.messages import (
     AnyMessage,
     DatasetReady,
     Exit,
-    ExportResults,
-    FinishRecords,
-    FlushRecords,
     Heartbeat,
     HostLost,
     Message,
@@ -113,23 +114,15 @@ class RunLifecycle:
         self._patience = Patience(layout.startup_limit_s * NS_PER_S, started_ns)
         self._watch = HeartbeatWatch(cadence_of(layout).silence_limit_s)
         """Over the worker manager, which watches all others."""
-        self._awaited: set[str] = set()
-        """Workers that flush, record processors that finish."""
+        self._closing = Closing(self._roster)
         self._dataset: DatasetReady | None = None
         self._current = -1
         self._finished: list[PhaseFinished] = []
-        self._lost: list[ServiceLost] = []
-        self._lost_starting: set[tuple[str, str]] = set()
-        """Places whose host was lost before the load began, and why."""
+        self._losses = Losses(self._roster, layout.startup_limit_s)
         self._outcome = "completed"
         self._reason = ""
         self._exit_code = ExitCode.DONE
-        self._slice_counts: dict[str, dict[str, int]] = {}
-        self._observations: dict[str, dict[str, float]] = {}
-        self._batch_counts: dict[str, int] = {}
         self._places: dict[str, tuple[str, str]] = {}
-        self._lost_slices = 0
-        self._block_counts: dict[str, int] = {}
 
     def handle(self, message: AnyMessage, now_ns: int) -> list[Tell]:
         """What to send, now that `message` has come."""
@@ -166,12 +159,13 @@ class RunLifecycle:
             case PhaseFinished():
                 return self._after_phase(message, now_ns)
             case RecordsFlushed():
-                self._slice_counts[message.worker] = message.slice_counts
-                self._observations[message.worker] = message.observations | {"deferred_bytes": message.deferred_bytes}
-                self._awaited.discard(message.worker)
+                self._closing.book_flushed(message)
                 return self._process_when_flushed()
             case RecordsFinished():
-                self._book_records(message)
+                self._closing.book_finished(message)
+                if message.lost_record_count:
+                    text = f"{message.service_id} has no record of {message.lost_record_count} requests"
+                    self.notices.append(text)
                 return self._export_when_processed()
             case ResultsExported():
                 return self._end(message)
@@ -183,13 +177,21 @@ class RunLifecycle:
                 return []
 
     def tick(self, now_ns: int) -> list[Tell]:
-        """What time alone brings: silence of the worker manager, the end of patience with a start that takes long."""
+        """What time alone brings: silence of the worker manager, the end of patience with who does not come."""
         tells: list[Tell] = []
         for service_id in self._watch.take_silent(now_ns):
             tells += self._lose(ServiceLost(service_id, self._watch.reason), now_ns)
         if self.state in (State.GATHERING, State.PREPARING):
             tells += self._go_on(now_ns) or self._lose_patience(now_ns)
-        return tells
+        return tells + self._wait_for_replacement(now_ns)
+
+    def leave(self, reason: str, now_ns: int) -> list[Tell]:
+        """The controller itself has to leave, and cannot be replaced: of a load that has begun, what there is is
+        reported; what is being reported is."""
+        text = f"{ServiceType.SYSTEM_CONTROLLER} was lost: {reason}"
+        if self.state in (State.GATHERING, State.PREPARING):
+            return self._fail(ExitCode.BENCHMARK_FAILED, text)
+        return self._abort(text, now_ns) if self.state is State.RUNNING else []
 
     # Start
 
@@ -204,10 +206,12 @@ class RunLifecycle:
         is_new = standing is Standing.EXPECTED and (starting or self.state is State.RUNNING)
         if is_new or (starting and (replaceable or standing is Standing.REGISTERED)):
             roster.move(service_id, Standing.REGISTERED)
+            self._losses.forget(service_id)
             return tells + self._go_on(now_ns)
         if standing in (Standing.CONFIGURED, Standing.READY):
             return self._lose(ServiceLost(service_id, "it was started again"), now_ns)
-        return [Tell(service_id, Exit())]
+        has_no_part = starting or self.state is State.RUNNING
+        return [Tell(service_id, Exit("it has no part in the run (any more)" if has_no_part else ""))]
 
     def _take_ready(self, service_id: str, now_ns: int) -> list[Tell]:
         if self._roster.standing(service_id) is not Standing.CONFIGURED:
@@ -279,54 +283,26 @@ class RunLifecycle:
 
     def _flush(self) -> list[Tell]:
         self.state = State.FLUSHING
-        workers = self._roster.ids(ServiceType.WORKER, at_least=Standing.CONFIGURED)
-        self._awaited = set(workers)
-        if not workers:
-            return self._process_when_flushed()
-        return [Tell(worker, FlushRecords()) for worker in workers]
+        return [Tell(*told) for told in self._closing.ask_workers()] + self._process_when_flushed()
 
     def _process_when_flushed(self) -> list[Tell]:
-        if self.state is not State.FLUSHING or self._awaited:
+        if self.state is not State.FLUSHING or self._closing.awaited:
             return []
         self.state = State.PROCESSING
-        processors = self._roster.ids(ServiceType.RECORD_PROCESSOR, at_least=Standing.CONFIGURED)
-        self._awaited = set(processors)
-        if not processors:
-            return self._export_when_processed()
-        indices = {worker: index for index, worker in enumerate(self._roster.workers)}
-        counts: dict[str, dict[int, int]] = {processor: {} for processor in processors}
-        for worker, cut in self._slice_counts.items():
-            for processor, count in cut.items():
-                if processor in counts:
-                    counts[processor][indices[worker]] = count
-        return [Tell(processor, FinishRecords(its)) for processor, its in counts.items()]
-
-    def _book_records(self, finished: RecordsFinished) -> None:
-        self._batch_counts[finished.service_id] = finished.batch_count
-        self._block_counts[finished.service_id] = finished.block_count
-        self._lost_slices += finished.lost_slice_count
-        if finished.lost_record_count:
-            self.notices.append(f"{finished.service_id} has no record of {finished.lost_record_count} requests")
-        self._awaited.discard(finished.service_id)
+        return [Tell(*told) for told in self._closing.ask_processors()] + self._export_when_processed()
 
     def _export_when_processed(self) -> list[Tell]:
-        if self.state is not State.PROCESSING or self._awaited:
+        if self.state is not State.PROCESSING or self._closing.awaited:
             return []
         self.state = State.EXPORTING
-        export = ExportResults(
-            batch_counts=self._batch_counts,
-            block_counts=self._block_counts,
-            phases=self._finished,
-            outcome=self._outcome,
-            reason=self._reason,
-            lost_services=self._lost,
+        export = msgspec.structs.replace(
+            self._closing.export(self._finished, self._outcome, self._reason),
+            lost_services=self._losses.services,
             workers=self._muster.workers_by_index(),
             record_processors=self._muster.told(ServiceType.RECORD_PROCESSOR),
             began_with=self._began_with,
             late_workers=self._late,
-            worker_observations=self._observations,
             places=self._places,
-            lost_slice_count=self._lost_slices,
             tokenizer=self._dataset.tokenizer_name if self._dataset else "",
             warnings=self.notices,
         )
@@ -385,10 +361,9 @@ class RunLifecycle:
         tells = [tell for seat in seats for tell in self._lose(ServiceLost(seat.service_id, lost.reason), now_ns)]
         if self.state not in (State.GATHERING, State.PREPARING):
             return tells
-        if (host_id, lost.reason) in self._lost_starting and not self._muster.can_be_enough():
+        if self._losses.befell_before(host_id, lost) and not self._muster.can_be_enough():
             # A third one would fare no better, and comes after a pause that doubles each time.
             return self._fail(ExitCode.INFRASTRUCTURE, f"{host_id} was lost twice while starting: {lost.reason}")
-        self._lost_starting.add((host_id, lost.reason))
         return tells
 
     def _lose(self, lost: ServiceLost, now_ns: int) -> list[Tell]:
@@ -397,40 +372,53 @@ class RunLifecycle:
             return []  # Over: by the loss of another service of the same host.
         kind = roster.kind(service_id)
         roster.move(service_id, Standing.LOST)
-        self._awaited.discard(service_id)
-        text = f"{service_id} was lost: {lost.reason}"
+        self._closing.forget(service_id)
+        # Should it only have been silent: it has no part in the run any more.
+        leave = Tell(service_id, Exit(lost.reason))
         if kind in SINGLETONS:
-            # Should it only have been silent: it is told to leave as well.
-            return [*self._fail(ExitCode.BENCHMARK_FAILED, text), Tell(service_id, Exit())]
+            return [*self._fail(ExitCode.BENCHMARK_FAILED, in_words(lost, ())), leave]
         if self.state in (State.GATHERING, State.PREPARING):
-            return self._lose_while_starting(lost, kind, now_ns)
-        self.notices.append(text)
+            return [*self._lose_while_starting(lost, kind, now_ns), leave]
+        stranded = self._roster.stranded_by(service_id) if self.state is State.RUNNING else []
+        if self._losses.is_news(service_id):
+            self.notices.append(in_words(lost, stranded))
         if service_id not in self._muster.told(kind):
-            return [Tell(service_id, Exit())]
-        self._lost.append(lost)
-        tells = self._tell_of_loss(lost)
+            return [leave]
+        self._losses.services.append(lost)
+        tells = [*self._tell_of_loss(lost), leave, *self._dismiss(stranded, service_id)]
         if not roster.ids(kind):
-            tells += self._abort(f"the last {kind.value} was lost: {lost.reason}", now_ns)
-        elif kind is ServiceType.RECORD_PROCESSOR:
-            self._say_who_is_stranded()
+            tells += self._be_bereft(f"the last {kind.value} was lost: {lost.reason}", now_ns)
         return tells + self._process_when_flushed() + self._export_when_processed()
 
     def _lose_while_starting(self, lost: ServiceLost, kind: ServiceType, now_ns: int) -> list[Tell]:
         """Nothing is lost with it yet. The start goes on if a replacement may come, or enough workers remain."""
-        text = f"{lost.service_id} was lost while starting: {lost.reason}"
+        stranded = self._roster.stranded_by(lost.service_id)
+        text = in_words(lost, stranded, starting=True)
         spared = kind is ServiceType.WORKER and self._muster.can_be_enough()
         if not spared and not self._layout.replaces_workers:
             return self._fail(ExitCode.INFRASTRUCTURE, text)
-        return [Tell(self._operator, Notice(text)), *self._tell_of_loss(lost), *self._go_on(now_ns)]
+        news = [Tell(self._operator, Notice(text))] if self._losses.is_news(lost.service_id) else []
+        dismissals = self._dismiss(stranded, lost.service_id)
+        return [*news, *self._tell_of_loss(lost), *dismissals, *self._go_on(now_ns)]
 
     def _tell_of_loss(self, lost: ServiceLost) -> list[Tell]:
         told = self._roster.ids(*TOLD_KINDS, at_least=Standing.CONFIGURED)
-        # Should it only have been silent: it has no part in the run any more.
-        return [*(Tell(service_id, lost) for service_id in told), Tell(lost.service_id, Exit())]
+        return [Tell(service_id, lost) for service_id in told]
 
-    def _say_who_is_stranded(self) -> None:
-        """A worker goes on without a record processor: its requests stay in the ledger, their records are lost."""
-        for worker in self._roster.ids(ServiceType.WORKER, at_least=Standing.CONFIGURED):
-            text = f"{worker} reaches no record processor any more: the records of its requests are lost from here on"
-            if text not in self.notices and not self._roster.processors_of(worker):
-                self.notices.append(text)
+    def _dismiss(self, stranded: Sequence[str], processor: str) -> list[Tell]:
+        """Workers that reach only the record processor of their own machine hand back their credits, and say farewell
+        themselves. Where lost ones are started again both are, together."""
+        return [Tell(worker, Exit(f"{processor} beside it was lost")) for worker in stranded]
+
+    def _be_bereft(self, reason: str, now_ns: int) -> list[Tell]:
+        """The last of a kind was lost: the load waits for a replacement, or ends."""
+        if self.state is not State.RUNNING or self._outcome != "completed" or not self._layout.replaces_workers:
+            return self._abort(reason, now_ns)
+        if text := self._losses.begin_to_wait(reason, now_ns):
+            self.notices.append(text)
+        return []
+
+    def _wait_for_replacement(self, now_ns: int) -> list[Tell]:
+        is_one_ready = self._roster.usable_count(Standing.READY) > 0
+        reason = self._losses.waited_in_vain(is_one_ready=is_one_ready, now_ns=now_ns)
+        return self._abort(reason, now_ns) if reason and self.state is State.RUNNING else []

@@ -23,6 +23,12 @@ TICK_S = 0.5
 LATECOMERS_S = 10.0
 """At the end: how long to try to reach members who are not connected yet."""
 
+LEAVE_LIMIT_S = 10.0
+"""Told to leave before its time: so long the results of what there is may take to be written."""
+
+LEAVE_INTERVAL_S = 0.02
+"""How often to look whether they are."""
+
 SHOWN_AS = {State.FLUSHING: "processing", State.PROCESSING: "processing", State.EXPORTING: "exporting"}
 """States that the live view shows by themselves; while phases run it shows what the timing manager says."""
 
@@ -39,10 +45,15 @@ class SystemController:
 
     async def run(self) -> None:
         await run_together(self._listen(), self._tick())  # both end with the run
-        await self._tell_latecomers()
+        await run_together(self._tell_latecomers(), self.turn_away())
 
     async def leave(self) -> None:
-        """The controller cannot be replaced: everybody is told that the run is over, and why."""
+        """Ends the load and reports what there is, as far as that is quickly done; then everybody is told why."""
+        self._perform(self._lifecycle.leave(TOLD_TO_LEAVE, self._clock.now_ns()))
+        tries = round(LEAVE_LIMIT_S / LEAVE_INTERVAL_S)
+        while self._lifecycle.state is not State.OVER and tries:
+            tries -= 1
+            await asyncio.sleep(LEAVE_INTERVAL_S)
         lost = ServiceLost(CONTROLLER, TOLD_TO_LEAVE)
         self._perform(self._lifecycle.handle(lost, self._clock.now_ns()))
 
@@ -62,6 +73,12 @@ class SystemController:
             if self._lifecycle.state is not before:
                 log.info("%s after %s from %s", self._lifecycle.state.name, type(message).__name__, sender)
                 self._tell_progress()
+
+    async def turn_away(self) -> None:
+        """Tells whoever still comes that the run is over, until cancelled: a host may have waited for its image."""
+        while True:
+            sender, _ = await self._hub.receive()
+            self._hub.send(Exit(), sender)
 
     def _tell_time(self, probe: ClockProbe, asker: str) -> None:
         received_ns = self._clock.now_ns()

@@ -19,12 +19,14 @@ from aiperf.schedule.ledger import CreditReturn
 from aiperf.schedule.phases import PhasePlan
 from aiperf.schedule.scheduler import Scheduler
 from aiperf.schedule.shares import WorkerShare
+from aiperf.service.order_book import OrderBook
 from aiperf.service.together import run_together
 from aiperf.units import NS_PER_S
 from aiperf.wire.bus import Seat
 from aiperf.wire.messages import (
     Configure,
     CreditBatch,
+    CreditOrder,
     CreditReturns,
     CutPhase,
     EndCredits,
@@ -48,6 +50,8 @@ from aiperf.wire.ports import Port
 log = logging.getLogger(__name__)
 
 STATUS_INTERVAL_S = 0.25
+ORDERS_INTERVAL_S = 1.0
+"""How often orders that were not confirmed are looked for."""
 
 REFUSAL_GRACE_S = 2.0
 """From an order that could not be delivered to the worker's being lost, unless its loss was reported meanwhile."""
@@ -66,7 +70,9 @@ class TimingManager:
         records_manager: str,
         workers_planned: int,
         return_interval_s: float,
+        awaits_workers: bool,
     ) -> None:
+        """`awaits_workers`: without any the load goes on until it is stopped, since others may come."""
         self._seat = seat
         self._credits = credits
         self._phases = phases
@@ -74,12 +80,13 @@ class TimingManager:
         self._records_manager = records_manager
         self._workers_planned = workers_planned
         self._return_interval_s = return_interval_s
+        self._awaits_workers = awaits_workers
         self._slots_max: dict[str, int] = {}
         self._scheduler: Scheduler | None = None
         self._start = StartPhase(0, 0, -1, -1)
-        self._batches_sent: Counter[str] = Counter()
-        """By worker, as are the returns that came: these numbers are the next to be sent, and to be expected."""
+        self._orders = OrderBook()
         self._returns_came: Counter[str] = Counter()
+        """By worker: the number of the next one."""
         self._returned: Counter[str] = Counter()
         """By worker: requests of this phase whose credits it has returned."""
         self._lost_workers: dict[str, tuple[int, int]] = {}
@@ -87,7 +94,8 @@ class TimingManager:
         self._rescheduled = asyncio.Event()
 
     async def run(self) -> None:
-        await run_together(self._take_orders(), self._take_returns(), self._tick(), self._tell_status())
+        works = self._take_orders(), self._take_returns(), self._tick(), self._tell_status(), self._watch_orders()
+        await run_together(*works)
 
     async def _take_orders(self) -> None:
         while True:
@@ -115,7 +123,8 @@ class TimingManager:
                 case WorkerJoined():
                     self._slots_max[worker] = message.slots_max
                     # It may have been started again before the load: then it counts from zero again.
-                    self._batches_sent[worker] = self._returns_came[worker] = 0
+                    self._orders.begin(worker)
+                    self._returns_came[worker] = 0
                     self._send(worker, WorkerWelcomed())
                     if self._scheduler is not None:
                         now_ns = self._clock.now_ns()
@@ -132,6 +141,7 @@ class TimingManager:
             self._lose(worker, f"its credit returns did not arrive: number {message.sequence} came where {due} was due")
             return
         self._returns_came[worker] += 1
+        self._orders.confirm(worker, message.orders_taken, self._clock.now_ns(), is_last=message.drained)
         if self._scheduler is None or message.phase != self._start.phase:
             return
         self._returned[worker] += message.completed + message.failed + message.cancelled + message.censored
@@ -154,8 +164,15 @@ class TimingManager:
         self._seat.send(ServiceLost(worker, reason))
         self._count_out(worker)
 
+    async def _watch_orders(self) -> None:
+        while True:
+            await asyncio.sleep(ORDERS_INTERVAL_S)
+            for worker in self._orders.overdue(self._clock.now_ns()):
+                self._lose(worker, "an order of the timing manager did not reach it")
+
     def _count_out(self, worker: str) -> None:
         del self._slots_max[worker]
+        self._orders.forget(worker)
         if self._scheduler is None:
             return
         lost_before = self._scheduler.ledger.lost
@@ -171,6 +188,7 @@ class TimingManager:
             self._phases[start.phase],
             workers_planned=self._workers_planned,
             return_interval_s=self._return_interval_s,
+            awaits_workers=self._awaits_workers,
         )
         shares = [WorkerShare(worker, slots_max) for worker, slots_max in self._slots_max.items()]
         self._perform(self._scheduler.start(shares, start.start_ns, self._clock.now_ns()))
@@ -218,28 +236,12 @@ class TimingManager:
     def _perform(self, orders: list[actions.Action]) -> None:
         for action in orders:
             match action:
-                case actions.PrepareWorker():
-                    phase = self._start.phase
-                    ramp_ns = self._phases[phase].ramp_ns
-                    prepare = PreparePhase(phase, action.slots, ramp_ns, action.start_ns, action.stop_ns, action.cut_ns)
-                    self._send(action.worker, prepare)
-                case actions.IssueCredits():
-                    self._issue(action)
-                case actions.SetSlots():
-                    self._send(action.worker, SetSlots(self._start.phase, action.slots))
-                case actions.EndCredits():
-                    self._send(action.worker, EndCredits(self._start.phase))
-                case actions.CutWorker():
-                    self._send(action.worker, CutPhase(self._start.phase, action.cut_ns))
                 case actions.FinishPhase():
                     self._finish(action)
+                case _:
+                    number = self._orders.number(action.worker, self._clock.now_ns())
+                    self._send(action.worker, _order(action, self._phases[self._start.phase], number))
         self._rescheduled.set()
-
-    def _issue(self, action: actions.IssueCredits) -> None:
-        due = b"" if action.due_ns is None else action.due_ns.tobytes()
-        sequence = self._batches_sent[action.worker]
-        self._batches_sent[action.worker] += 1
-        self._send(action.worker, CreditBatch(self._start.phase, sequence, action.indices.tobytes(), due))
 
     def _finish(self, action: actions.FinishPhase) -> None:
         self._seat.send(self._status(), to=self._records_manager)
@@ -258,3 +260,21 @@ class TimingManager:
             reason = f"its credit socket was gone when it was to get {type(message).__name__}"
             lost = ServiceLost(worker, reason)
             asyncio.get_running_loop().call_later(REFUSAL_GRACE_S, self._seat.send, lost)
+
+
+def _order(action: actions.WorkerAction, plan: PhasePlan, number: int) -> CreditOrder:
+    """The action as its message."""
+    phase = plan.phase
+    match action:
+        case actions.PrepareWorker():
+            instants = action.start_ns, action.stop_ns, action.cut_ns
+            return PreparePhase(phase, number, action.slots, plan.ramp_ns, *instants)
+        case actions.IssueCredits():
+            due = b"" if action.due_ns is None else action.due_ns.tobytes()
+            return CreditBatch(phase, number, action.indices.tobytes(), due)
+        case actions.SetSlots():
+            return SetSlots(phase, number, action.slots)
+        case actions.EndCredits():
+            return EndCredits(phase, number)
+        case actions.CutWorker():
+            return CutPhase(phase, number, action.cut_ns)

@@ -32,7 +32,7 @@ from aiperf.service.cadence import cadence_of
 from aiperf.service.channels import channel_of
 from aiperf.service.dataset_manager import DatasetManager
 from aiperf.service.layout import Host, Layout, ServiceSeat, ServiceType
-from aiperf.service.membership import keep_in_touch, register, run_until_told_to_leave, say_farewell
+from aiperf.service.membership import DismissedError, keep_in_touch, register, run_until_told_to_leave, say_farewell
 from aiperf.service.model_probe import ModelProbe
 from aiperf.service.model_wait import MODELS_PATH, Topic
 from aiperf.service.record_processor import RecordProcessor
@@ -83,6 +83,16 @@ class Surroundings:
     told_to_leave: asyncio.Event = field(default_factory=asyncio.Event)
     """The host has to leave before its time: every service says so, and hands over what it can."""
     services_left: asyncio.Event = field(default_factory=asyncio.Event)
+    afterwards: list[Callable[[], Coroutine[Any, Any, None]]] = field(default_factory=list)
+    """What is still to be done when the services have left, for as long as guests stay."""
+    dismissed: asyncio.Event = field(default_factory=asyncio.Event)
+    """A service of the host was told to leave before its time: it is no more than lost."""
+
+    @property
+    def leaves(self) -> asyncio.Event:
+        """By which a service hears that it has to leave. Beside the controller it is the controller that tells it:
+        what there is is reported first."""
+        return asyncio.Event() if self.host.controls else self.told_to_leave
 
     def bind(self, channel: str) -> Port:
         addresses = self.layout.bind_addresses(channel)
@@ -108,6 +118,7 @@ async def run_service(service: ServiceSeat, around: Surroundings) -> None:
     if service.service_type is ServiceType.SYSTEM_CONTROLLER:
         controller = _system_controller(around)
         await run_until_told_to_leave(controller.run(), controller.leave, around.told_to_leave)
+        around.afterwards.append(controller.turn_away)
         return
     seat = Seat(around.connect("control", service.service_id), service.service_id)
     beating: asyncio.Task[None] | None = None
@@ -116,9 +127,10 @@ async def run_service(service: ServiceSeat, around: Surroundings) -> None:
         register(seat)
         interval_s = cadence_of(around.layout).heartbeat_interval_s
         beating = asyncio.create_task(keep_in_touch(seat, around.clock, made.health, interval_s))
-        await run_until_told_to_leave(
-            made.running, lambda: made.leave(lambda: say_farewell(seat)), around.told_to_leave
-        )
+        await run_until_told_to_leave(made.running, lambda: made.leave(lambda: say_farewell(seat)), around.leaves)
+    except DismissedError as dismissed:
+        log.warning("%s leaves before its time: %s", service.service_id, dismissed)
+        around.dismissed.set()
     except AIPerfError as error:
         log.error("%s: %s", service.service_id, error)
         seat.send(ServiceFailed(service.service_id, str(error), int(error.exit_code)))
@@ -191,6 +203,7 @@ def _timing_manager(_: ServiceSeat, seat: Seat, around: Surroundings) -> Made:
         records_manager=ServiceType.RECORDS_MANAGER,
         workers_planned=len(around.layout.services(ServiceType.WORKER)),
         return_interval_s=cadence_of(around.layout).return_interval_s,
+        awaits_workers=around.layout.replaces_workers,
     )
     return Made(manager.run())
 

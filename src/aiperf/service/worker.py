@@ -1,7 +1,8 @@
 """The worker: holds connections, sends requests at their due time, hands on what it sees.
 
-Owns: the loop that joins credits (`aiperf.schedule.dispatcher`), the timing client (`aiperf.endpoint.client`) and the
-slices (`aiperf.record.slices`). Does not own: when a credit is due, how a request is made, what a response means.
+Owns: the loop that joins credits (`credit_account`, `aiperf.schedule.dispatcher`), the timing client
+(`aiperf.endpoint.client`) and the slices (`aiperf.record.slices`). Does not own: when a credit is due, how a request is
+made, what a response means.
 
 On the timing path nothing waits and nothing is parsed. A finished request frees its slot and the next credit is
 dispatched in the same callback; slices and credit returns leave on timers of their own.
@@ -15,7 +16,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Protocol
+from typing import NoReturn, Protocol
 
 from aiperf.clock import Clock
 from aiperf.dataset.sampling import Sampler, Strategy
@@ -26,6 +27,8 @@ from aiperf.record.request_id import x_correlation_id, x_request_id
 from aiperf.schedule.dispatcher import Dispatcher
 from aiperf.schedule.phases import PROFILING
 from aiperf.service.cpu_pressure import read_cpu_pressure
+from aiperf.service.credit_account import CreditAccount
+from aiperf.service.membership import DismissedError
 from aiperf.service.slice_outlet import SliceOutlet
 from aiperf.service.supply import Supply
 from aiperf.service.together import run_together
@@ -33,10 +36,7 @@ from aiperf.units import NS_PER_MS, NS_PER_S
 from aiperf.wire.bus import Seat
 from aiperf.wire.messages import (
     Configure,
-    CreditBatch,
-    CreditReturns,
-    CutPhase,
-    EndCredits,
+    CreditOrder,
     Exit,
     FlushRecords,
     PreparePhase,
@@ -44,7 +44,6 @@ from aiperf.wire.messages import (
     RecordsFlushed,
     ServiceLost,
     ServiceReady,
-    SetSlots,
     WorkerJoined,
     WorkerWelcomed,
     decode,
@@ -60,9 +59,6 @@ FLUSH_BYTES = 64 << 10
 """A smaller slice waits for more, to spread its cost, …"""
 FLUSH_AFTER_S = 0.25
 """… but only so long: there is a live view."""
-
-LOOP_TIMER_GRAIN_S = 0.001
-"""The event loop's timers are exact to a millisecond, either way."""
 
 LEAVE_LIMIT_S = 0.75
 """Told to leave before its time: so long requests in flight may take to end, and slices to be handed over."""
@@ -88,22 +84,8 @@ class Timer(Protocol):
     def close(self) -> None: ...
 
 
-class _Phase:
-    """What the worker keeps of the phase that runs."""
-
-    def __init__(self, phase: int, cut_ns: int, run_id: str) -> None:
-        self.phase = phase
-        # Warm-up has credits of its own, so its requests need ids of their own.
-        self.ids_of = run_id if phase == PROFILING else f"{run_id}/warm-up"
-        self.cut_ns = cut_ns
-        self.closed_loop = False
-        self.stopped = False
-        self.drained = False
-        self.unused = b""
-
-
 class Worker:
-    """One worker. `run()` returns when it is told to exit.
+    """One worker. `run()` returns when it is told to exit. Raises: DismissedError if that is before its time.
 
     Credits are returned every `return_interval_s` at the least. `make_client` gets the sink; `make_timer` the callback.
     `wait_for_model` gets the body of a request; the worker that is told to wait is not ready before it returns.
@@ -130,34 +112,35 @@ class Worker:
         observe: Callable[[], dict[str, float]] = dict,
     ) -> None:
         self._seat = seat
-        self._run_id = run_id
         self._seed = seed
         self._sampling = sampling
         self._heads = heads
         self._credits = credits
         self._clock = clock
         self._slots_max = slots_max
-        self._return_interval_s = return_interval_s
         self._dispatcher = Dispatcher(slots_max)
         self._cpu_at_start = read_cpu_pressure()
         self._loop_lag_max_ns = 0
         self._outlet = SliceOutlet(seat.name, connect_records, data_dir)
         self._client = make_client(self)
+        self._account = CreditAccount(
+            run_id=run_id,
+            dispatcher=self._dispatcher,
+            credits=credits,
+            clock=clock,
+            return_interval_s=return_interval_s,
+            cut_in_flight=partial(self._client.cancel_all, Outcome.CENSORED),
+        )
         self._timer = make_timer(self._pump)
         self._supply = supply
         self._wait_for_model = wait_for_model
         self._observe = observe
         self._configured: asyncio.Future[Configure] = asyncio.get_running_loop().create_future()
         self._welcomed = asyncio.Event()
-        self._batch_sequence = 0
         self._is_leaving = False
         self._handle = 0
         self._freed_ns: deque[int] = deque()
-        self._phase: _Phase | None = None
-        self._return_sequence = 0
         self._pump_again = False
-        self._returning: asyncio.TimerHandle | None = None
-        self._low_water = 0
         # The client calls these; bound here so that a read costs one call, not two.
         self.on_head = self._outlet.on_head
         self.on_read = self._outlet.on_read
@@ -169,8 +152,7 @@ class Worker:
             await run_together(self._take_orders(), self._take_credits(), self._get_ready())
         finally:
             self._is_leaving = True
-            if self._returning is not None:
-                self._returning.cancel()
+            self._account.close()
             self._timer.close()
             self._client.close()
             self._outlet.close()
@@ -179,7 +161,7 @@ class Worker:
         """What the worker observes of itself, and its host of itself."""
         return {"cpu_s": time.process_time()} | self._client.observations() | self._observe()
 
-    def _account(self) -> dict[str, float]:
+    def _last_observations(self) -> dict[str, float]:
         """The same at the end, and how its process fared in the measured phase, which is the last."""
         pressure = read_cpu_pressure().since(self._cpu_at_start)
         return self.health() | pressure.observations() | {"loop_lag_max_ms": self._loop_lag_max_ns / NS_PER_MS}
@@ -199,6 +181,8 @@ class Worker:
                     self._outlet.gain(message.service_id)
                 case FlushRecords():
                     await self._hand_over_everything()
+                case Exit() if message.reason:
+                    await self._leave_before_time(message.reason)
                 case Exit():
                     return
 
@@ -222,22 +206,26 @@ class Worker:
         The farewell comes last: from then on nothing of this worker is believed.
         """
         self._is_leaving = True
-        if self._phase is not None:
-            self._stop_dispatching(self._phase)
+        self._account.stop()
         tries = round(LEAVE_LIMIT_S / FLUSH_INTERVAL_S)
-        while self._phase is not None and self._dispatcher.in_flight and tries:
+        while self._account.phase is not None and self._dispatcher.in_flight and tries:
             tries -= 1
             await asyncio.sleep(FLUSH_INTERVAL_S)
-        self._return_credits()
+        self._account.give_back()
         if self._configured.done():
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._hand_over_everything(), LEAVE_LIMIT_S)
         say_farewell()
 
+    async def _leave_before_time(self, reason: str) -> NoReturn:
+        """Raises: DismissedError, once what can be handed over is."""
+        await self.leave(partial(self._seat.send, ServiceLost(self._seat.name, reason)))
+        raise DismissedError(reason)
+
     async def _hand_over_everything(self) -> None:
         await self._outlet.drain(self._clock.now_ns)
         flushed = RecordsFlushed(
-            self._seat.name, self._outlet.slice_counts(), self._outlet.deferred_bytes, self._account()
+            self._seat.name, self._outlet.slice_counts(), self._outlet.deferred_bytes, self._last_observations()
         )
         self._seat.send(flushed)
 
@@ -247,95 +235,18 @@ class Worker:
         while True:
             _, (payload,) = await self._credits.receive()
             message = decode(payload)
-            match message:
-                case WorkerWelcomed():
-                    self._welcomed.set()
-                    continue
-                case PreparePhase():
-                    self._phase = _Phase(message.phase, message.cut_ns, self._run_id)
+            if isinstance(message, WorkerWelcomed):
+                self._welcomed.set()
+            elif isinstance(message, CreditOrder):
+                try:
+                    self._account.take(message)
+                except ValueError as error:
+                    await self._leave_before_time(str(error))
+                if isinstance(message, PreparePhase):
                     self._cpu_at_start = read_cpu_pressure()
                     self._freed_ns.clear()
-                    self._dispatcher.prepare(message.slots, message.start_ns, message.stop_ns, message.ramp_ns)
-                    self._await_cut(self._phase)
-                    if message.stop_ns >= 0:
-                        self._call_at(message.stop_ns, self._stop_dispatching, self._phase)
-                    self._return_credits()  # The first of the regular returns.
-                case CreditBatch() if message.sequence != self._batch_sequence:
-                    reason = f"credits did not reach it: batch {message.sequence} came, not {self._batch_sequence}"
-                    await self.leave(partial(self._seat.send, ServiceLost(self._seat.name, reason)))
-                    return
-                case CreditBatch() if self._phase is not None:
-                    self._batch_sequence += 1
-                    self._dispatcher.add(message.indices, message.due_ns)
-                    self._phase.closed_loop = not message.due_ns
-                    # In closed loop ask for more when half of the hand is gone: a round trip later the rest is not yet.
-                    self._low_water = self._dispatcher.queued // 2 if not message.due_ns else -1
-                case SetSlots():
-                    self._dispatcher.set_slots(message.slots)
-                case EndCredits():
-                    self._dispatcher.end_credits()
-                case CutPhase() if self._phase is not None:
-                    self._phase.cut_ns = message.cut_ns
-                    self._dispatcher.end_credits()
-                    self._stop_dispatching(self._phase)
-                    self._await_cut(self._phase)
-                case _:
-                    continue
-            self._pump()
-            if isinstance(message, SetSlots | EndCredits):
-                self._return_credits()
-
-    def _call_at(self, at_ns: int, callback: Callable[[_Phase], None], phase: _Phase) -> None:
-        """Never early: until then the dispatcher's own clock decides, and an arrival may be due just before it."""
-        delay_s = max(0, at_ns - self._clock.now_ns()) / NS_PER_S + LOOP_TIMER_GRAIN_S
-        self._loop.call_later(delay_s, callback, phase)
-
-    def _await_cut(self, phase: _Phase) -> None:
-        if phase.cut_ns >= 0:
-            self._call_at(phase.cut_ns, self._cut, phase)
-
-    def _stop_dispatching(self, phase: _Phase) -> None:
-        """By this worker's own clock; what is in hand unsent goes back."""
-        if phase is self._phase and not phase.stopped:
-            phase.stopped = True
-            phase.unused = self._dispatcher.stop()
-            self._return_credits()
-
-    def _cut(self, phase: _Phase) -> None:
-        if phase is not self._phase or phase.drained or self._clock.now_ns() < phase.cut_ns - NS_PER_MS:
-            return  # Another cut instant was set meanwhile, or nothing is left to cut.
-        self._stop_dispatching(phase)
-        self._client.cancel_all(Outcome.CENSORED)
-        self._return_credits()
-
-    def _return_credits(self) -> None:
-        if self._returning is not None:
-            self._returning.cancel()
-            self._returning = None
-        phase = self._phase
-        if phase is None or phase.drained:
-            return
-        counts = self._dispatcher.take_returns(self._clock.now_ns())
-        unused, phase.unused = phase.unused + counts.unused, b""
-        phase.drained = counts.drained
-        message = CreditReturns(
-            phase=phase.phase,
-            sequence=self._return_sequence,
-            completed=counts.completed,
-            failed=counts.failed,
-            cancelled=counts.cancelled,
-            censored=counts.censored,
-            unused=unused,
-            queued=counts.queued,
-            overdue=counts.overdue,
-            in_flight=counts.in_flight,
-            idle_slots=counts.idle_slots,
-            drained=counts.drained,
-        )
-        self._return_sequence += 1
-        self._credits.send([encode(message)])
-        if not phase.drained:
-            self._returning = self._loop.call_later(self._return_interval_s, self._return_credits)
+                self._pump()
+                self._account.answer(message)
 
     # The timing path
 
@@ -360,18 +271,14 @@ class Worker:
         wake_ns = dispatcher.wake_ns()
         if wake_ns >= 0:
             self._timer.arm(wake_ns)
-        if self._phase is None:
-            return
-        is_starved = self._phase.closed_loop and dispatcher.starved
-        if dispatcher.queued <= self._low_water or is_starved or dispatcher.drained:
-            self._low_water = -1
-            self._return_credits()
+        self._account.give_back_if_needed()
 
     def _dispatch(self, credit: int, due_ns: int, now_ns: int) -> None:
-        assert self._phase is not None
+        phase = self._account.phase
+        assert phase is not None
         entry = self._sampler.entry_index(credit)
         body = self._store.body(entry)
-        ids_of = self._phase.ids_of
+        ids_of = phase.ids_of
         heads = self._heads
         url_index = credit % len(heads)
         handle = self._handle = self._handle + 1
@@ -383,7 +290,7 @@ class Worker:
                 handle,
                 credit_index=credit,
                 turn_index=0,
-                phase=self._phase.phase,
+                phase=phase.phase,
                 entry_index=entry,
                 url_index=url_index,
                 due_ns=due_ns,
@@ -415,7 +322,8 @@ class Worker:
             slept_at_ns = self._clock.now_ns()
             await asyncio.sleep(FLUSH_INTERVAL_S)
             now_ns = self._clock.now_ns()
-            if self._phase is not None and self._phase.phase == PROFILING and not self._phase.drained:
+            phase = self._account.phase
+            if phase is not None and phase.phase == PROFILING and not phase.drained:
                 lag_ns = now_ns - slept_at_ns - round(FLUSH_INTERVAL_S * NS_PER_S)
                 self._loop_lag_max_ns = max(self._loop_lag_max_ns, lag_ns)
             if self._outlet.size_bytes >= FLUSH_BYTES or now_ns - flushed_ns >= FLUSH_AFTER_S * NS_PER_S:

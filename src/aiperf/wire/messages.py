@@ -243,6 +243,9 @@ class ResultsExported(Message):
 class Exit(Message):
     """To every service: leave in an orderly way, now."""
 
+    reason: str = ""
+    """Why it leaves before its time, and has no part in the run any more; empty: the run is over."""
+
 
 # Hosts that do not share the artifact directory → records manager
 
@@ -340,10 +343,17 @@ class WorkerWelcomed(Message):
     """To a worker: the timing manager knows it. The way of credits is open in both directions."""
 
 
-class PreparePhase(Message):
-    """Ahead of the first credits of a phase."""
+class CreditOrder(Message):
+    """What a worker is told of its credits, once it has been welcomed."""
 
     phase: int
+    sequence: int
+    """0, 1, 2, … per worker, over all orders of all phases: a gap is a stated loss."""
+
+
+class PreparePhase(CreditOrder):
+    """Ahead of the first credits of a phase."""
+
     slots: int
     """Concurrency share; -1: no cap."""
     ramp_ns: int
@@ -353,35 +363,28 @@ class PreparePhase(Message):
     cut_ns: int
 
 
-class CreditBatch(Message):
+class CreditBatch(CreditOrder):
     """The right to run these conversations, in this order."""
 
-    phase: int
-    sequence: int
-    """0, 1, 2, … per worker, over all phases: a gap is a stated loss."""
     indices: bytes
     """int64 credit indices."""
     due_ns: bytes
     """int64 instants, or empty in closed loop."""
 
 
-class SetSlots(Message):
+class SetSlots(CreditOrder):
     """Lends or takes back slots while the phase runs."""
 
-    phase: int
     slots: int
 
 
-class EndCredits(Message):
+class EndCredits(CreditOrder):
     """No more credits in this phase: return the account when the last one in hand has ended."""
 
-    phase: int
 
-
-class CutPhase(Message):
+class CutPhase(CreditOrder):
     """Stop dispatching now; cut what is in flight at `cut_ns`."""
 
-    phase: int
     cut_ns: int
 
 
@@ -391,6 +394,8 @@ class CreditReturns(Message):
     phase: int
     sequence: int
     """0, 1, 2, … per worker, over all phases: a gap is a stated loss."""
+    orders_taken: int
+    """How many orders have reached the worker: one that was the last shows as a gap only here."""
     completed: int
     failed: int
     cancelled: int

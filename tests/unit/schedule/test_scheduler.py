@@ -79,16 +79,24 @@ def test_every_credit_comes_back_exactly_once(simulate, phase_plan, load, limits
     bounds=latency_bounds_ms,
     seed=st.integers(0, 10**6),
     losses=st.lists(st.tuples(st.integers(0, 5), st.integers(-900, 6000)), max_size=7),
+    leaves=st.lists(st.tuples(st.integers(0, 5), st.integers(-900, 6000)), max_size=7),
     joins=st.lists(st.tuples(st.integers(1, 40), st.integers(-900, 6000)), max_size=3),
     stop=st.none() | st.tuples(st.integers(-900, 6000), st.integers(0, 1000)),
+    awaits_workers=st.booleans(),
 )
 def test_losses_joins_and_stops_leave_an_account_that_reconciles(
-    simulate, phase_plan, load, limits, bounds, seed, losses, joins, stop
+    simulate, phase_plan, load, limits, bounds, seed, losses, leaves, joins, stop, awaits_workers
 ):
-    simulation = simulate(phase_plan(**load), named(limits), seed=seed, latency_ns=uniform_ms(bounds))
-    for position, at_ms in losses:
-        if position < len(limits):
-            simulation.lose(f"w{position}", START_NS + at_ms * MS)
+    simulation = simulate(
+        phase_plan(**load), named(limits), seed=seed, latency_ns=uniform_ms(bounds), awaits_workers=awaits_workers
+    )
+    for happenings, befall in ((losses, simulation.lose), (leaves, simulation.leave)):
+        for position, at_ms in happenings:
+            if position < len(limits):
+                befall(f"w{position}", START_NS + at_ms * MS)
+    if awaits_workers:
+        # Whoever waits for workers gives up some day.
+        simulation.stop(START_NS + 400 * S, 0)
     for number, (limit, at_ms) in enumerate(joins):
         simulation.join(f"j{number}", limit, START_NS + at_ms * MS)
     if stop is not None:
@@ -368,15 +376,57 @@ def test_credits_that_a_leaving_worker_hands_back_are_the_next_that_others_get(p
     assert scheduler.ledger.lost == 0
 
 
-def test_arrivals_that_a_leaving_worker_hands_back_stay_unsent(phase_plan):
-    scheduler = Scheduler(phase_plan(rate_rps=10, request_count=100))
-    given = given_by(scheduler.start(shares_of("ab"), START_NS, 0))
-    scheduler.returned("a", CreditReturn(unused=given["a"].tobytes()), START_NS)
-    scheduler.worker_lost("a", START_NS)
-    issues = filter(is_issue, scheduler.tick(START_NS + 5 * S))
-    assert not {int(index) for issue in issues for index in issue.indices} & set(given["a"].tolist())
+def test_of_arrivals_that_a_leaving_worker_hands_back_others_send_those_that_are_not_due_yet(phase_plan):
+    scheduler = Scheduler(phase_plan(rate_rps=10, request_count=100, pattern=Pattern.CONSTANT))
+    first = scheduler.start(shares_of("ab"), START_NS, START_NS - S)
+    given = given_by(first)
+    (of_a,) = [action for action in first if is_issue(action) and action.worker == "a"]
+    now_ns = START_NS + 500 * MS
+    (issue,) = filter(is_issue, scheduler.returned("a", CreditReturn(unused=given["a"].tobytes()), now_ns))
+    is_ahead = of_a.due_ns > now_ns
+    assert 0 < is_ahead.sum() < given["a"].size
+    assert issue.worker == "b"
+    assert issue.indices.tolist() == given["a"][is_ahead].tolist()
+    assert issue.due_ns.tolist() == of_a.due_ns[is_ahead].tolist()
+    scheduler.worker_lost("a", now_ns)
     assert scheduler.ledger.lost == 0
-    assert scheduler.ledger.unsent >= given["a"].size
+    assert scheduler.ledger.unsent == given["a"].size - is_ahead.sum()
+
+
+def test_who_has_handed_back_arrivals_is_dealt_no_more(phase_plan):
+    scheduler = Scheduler(phase_plan(rate_rps=100, request_count=1000))
+    given = given_by(scheduler.start(shares_of("ab"), START_NS, START_NS - S))
+    scheduler.returned("a", CreditReturn(unused=given["a"].tobytes()), START_NS)
+    assert given_by(scheduler.tick(START_NS + S)).keys() == {"b"}
+
+
+def test_an_eviction_at_a_rate_costs_only_what_was_due_while_it_was_told(simulate, phase_plan):
+    simulation = simulate(phase_plan(rate_rps=100, duration_ns=8 * S, grace_ns=S), named([100] * 3))
+    simulation.leave("w1", START_NS + 3 * S)
+    run = simulation.run()
+    assert run.ledger.lost == 0
+    assert run.ledger.unsent <= 3, "a third of a hundred a second, for some milliseconds"
+
+
+@pytest.mark.parametrize("load", [{"rate_rps": 100}, {"concurrency": 10}, {"rate_rps": 100, "concurrency": 5}])
+def test_a_phase_that_awaits_workers_goes_on_with_the_one_that_comes(simulate, phase_plan, load):
+    plan = phase_plan(duration_ns=20 * S, grace_ns=S, **load)
+    simulation = simulate(plan, named([10]), awaits_workers=True)
+    simulation.lose("w0", START_NS + 3 * S)
+    simulation.join("w0.1", 10, START_NS + 10 * S)
+    run = simulation.run()
+    of_second = [run.dispatched_ns[index] for index, name in run.owner.items() if name == "w0.1" and index in run.ended]
+    assert min(of_second) >= START_NS + 10 * S
+    assert max(of_second) > START_NS + 19 * S
+    if "rate_rps" in load:
+        assert max(run.dispatched_ns[i] - run.due_ns[i] for i in run.dispatched_ns) < S, "no burst of what is past"
+        assert run.ledger.unsent == pytest.approx(700 - run.ledger.lost, rel=0.3)
+
+
+def test_a_phase_that_awaits_workers_in_vain_ends_at_its_stop(simulate, phase_plan):
+    simulation = simulate(phase_plan(rate_rps=10, duration_ns=20 * S, grace_ns=S), named([10]), awaits_workers=True)
+    simulation.lose("w0", START_NS + 3 * S)
+    assert START_NS + 20 * S <= simulation.run().end_ns < START_NS + 22 * S
 
 
 @pytest.mark.parametrize("load", [{"rate_rps": 10}, {"concurrency": 10}, {"rate_rps": 10, "concurrency": 3}])

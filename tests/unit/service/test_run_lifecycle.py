@@ -429,3 +429,25 @@ def test_where_services_run_is_told_to_who_reports_it():
     export = told(run.up_to_exporting(), ExportResults)["records-manager"]
     assert isinstance(export, ExportResults)
     assert export.places.keys() >= {"worker-0", "worker-1"}
+
+
+def test_a_controller_that_has_to_leave_reports_what_there_is():
+    run = Run()
+    run.up_to_running()
+    stop = told(run.lifecycle.leave("evicted", run.now_ns), StopPhase)["timing-manager"]
+    assert stop == StopPhase(run.now_ns, "system-controller was lost: evicted")
+    run.finish_phase()
+    for worker in ("worker-0", "worker-1"):
+        run(RecordsFlushed(worker, {}))
+    run(RecordsFinished("record-processor-0", 0, 0, 0, 0))
+    assert run.lifecycle.leave("evicted", run.now_ns) == [], "it is being reported"
+    end = finished(run(exported()))
+    assert (end.exit_code, end.reason) == (ExitCode.BENCHMARK_FAILED, "system-controller was lost: evicted")
+    assert end.summary_path
+
+
+def test_a_controller_that_has_to_leave_before_the_load_ends_the_run():
+    run = Run()
+    run.register_all()
+    end = finished(run.lifecycle.leave("evicted", run.now_ns))
+    assert (end.exit_code, end.reason) == (ExitCode.BENCHMARK_FAILED, "system-controller was lost: evicted")

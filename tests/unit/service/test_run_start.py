@@ -32,6 +32,8 @@ from aiperf.wire.messages import (
     ServiceLost,
     ServiceReady,
     StartPhase,
+    StopPhase,
+    StopRun,
     WorkerAdded,
 )
 
@@ -192,7 +194,8 @@ def test_an_incarnation_that_falls_is_followed_by_the_next():
 def test_who_has_no_place_in_the_layout_is_told_to_leave(name):
     run = Run()
     run.begin("0", "1", "2")
-    assert run(Registered(name)) == [Tell(name, Exit())]
+    (tell,) = run(Registered(name))
+    assert tell == Tell(name, Exit("it has no part in the run (any more)"))
 
 
 def test_who_comes_after_the_load_is_told_to_leave():
@@ -239,15 +242,84 @@ def test_a_sidecar_that_is_started_again_before_the_load_is_told_everything_once
     assert told(run.ready("timing-manager", "records-manager", "worker-0", "record-processor-0"), StartPhase)
 
 
-def test_a_sidecar_that_is_started_again_under_load_has_no_part_and_its_worker_is_named():
+def test_a_sidecar_that_is_started_again_under_load_has_no_part_and_its_worker_leaves_with_it():
     run = Run()
     run.begin("0", "1", "2")
+    assert told(run(Registered("record-processor-1")), Exit) == {
+        "record-processor-1": Exit("it was started again"),
+        "worker-1": Exit("record-processor-1 beside it was lost"),
+    }
     assert told(run(Registered("record-processor-1")), Exit).keys() == {"record-processor-1"}
-    assert run(Registered("record-processor-1")) == [Tell("record-processor-1", Exit())]
-    assert run.lifecycle.notices[-1] == (
-        "worker-1 reaches no record processor any more: the records of its requests are lost from here on"
-    )
+    farewell = ServiceLost("worker-1", "record-processor-1 beside it was lost")
+    assert told(run(farewell), ServiceLost)["timing-manager"] == farewell
+    assert run.lifecycle.notices == [
+        "record-processor-1 was lost: it was started again; worker-1 beside it leaves, too"
+    ]
     assert run.state is State.RUNNING
+    run.register("record-processor-1.1", "worker-1.1")
+    run.ready("record-processor-1.1", "worker-1.1")
+    assert run.export().late_workers == ["worker-1.1"]
+
+
+def test_a_pod_that_is_lost_is_told_once_and_so_is_its_replacement():
+    run = Run()
+    run.begin("0", "1", "2")
+    for incarnation in ("", ".1"):
+        run(HostLost(f"worker-1{incarnation}", "killed"))
+        run(HostLost(f"record-processor-1{incarnation}", "it was in the pod of worker-1"))
+        run.register("record-processor-1.1", "worker-1.1")
+        run.ready("record-processor-1.1", "worker-1.1")
+    assert run.lifecycle.notices == [
+        "worker-1 was lost: killed",
+        "worker-1.1 joined after the start",
+        "worker-1.1 was lost: killed",
+    ]
+
+
+def bereft_run() -> Run:
+    run = Run(workers=1)
+    run.begin("0")
+    run.tick(0)
+    assert not told(run(HostLost("worker-0", "killed")), StopPhase)
+    assert not told(run(HostLost("record-processor-0", "it was in the pod of worker-0")), StopPhase)
+    assert run.lifecycle.notices == [
+        "worker-0 was lost: killed",
+        "no worker is left: the load waits for a replacement, up to 120 s",
+    ]
+    return run
+
+
+def test_the_load_waits_for_a_replacement_of_the_last_worker():
+    run = bereft_run()
+    assert run.tick(100) == []
+    run.register("record-processor-0.1", "worker-0.1")
+    run.ready("record-processor-0.1", "worker-0.1")
+    assert [tell for second in (101, 121, 1000) for tell in run.tick(second)] == []
+    assert run.export().outcome == "completed"
+
+
+def test_the_load_ends_when_no_replacement_comes():
+    run = bereft_run()
+    assert run.tick(119) == []
+    stop = told(run.tick(120), StopPhase)["timing-manager"]
+    assert isinstance(stop, StopPhase)
+    assert stop.reason == "the last worker was lost: killed; no replacement was ready within 120 s"
+    assert run.tick(300) == []
+
+
+def test_a_load_without_workers_can_be_stopped():
+    run = bereft_run()
+    assert told(run(StopRun(now=False, reason="by the user")), StopPhase)
+    export = told(run(PhaseFinished(1, 0, -1, 1, {})), ExportResults)["records-manager"]
+    assert isinstance(export, ExportResults)
+    assert export.outcome == "interrupted"
+    assert run.tick(1000) == []
+
+
+def test_who_is_silent_is_told_to_leave_with_the_reason():
+    run = Run()
+    run.begin("0", "1", "2")
+    assert told(run(ServiceLost("worker-1", "silent")), Exit) == {"worker-1": Exit("silent")}
 
 
 def test_a_lost_record_processor_that_all_could_reach_strands_nobody():

@@ -9,6 +9,7 @@ from typing import Any
 from aiperf.deploy.kubernetes.names import Component, component_of
 from aiperf.deploy.kubernetes.pod_state import PodState
 from aiperf.deploy.service_manager import HostEnded
+from aiperf.errors import ExitCode
 from aiperf.service.layout import Layout
 
 FAILURES_ANNOTATION = "batch.kubernetes.io/job-index-failure-count"
@@ -21,7 +22,7 @@ def host_ends(pod: Mapping[str, Any], state: PodState, layout: Layout) -> list[H
     first, *beside = hosts_of(pod, state, layout) or [""]
     if not first:
         return []  # a pod of ours, but no part of the run: one that looks around before it
-    expected = state.exit_code == 0
+    expected = state.exit_code in (ExitCode.DONE, ExitCode.DISMISSED)  # who was told to leave was told of, too
     return [
         HostEnded(first, state.ended, expected),
         *(HostEnded(host_id, f"it was in the pod of {first}", expected) for host_id in beside),

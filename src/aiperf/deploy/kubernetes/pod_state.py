@@ -10,7 +10,7 @@ them.
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from aiperf.deploy.kubernetes.names import LABEL_COMPONENT
@@ -63,6 +63,9 @@ def pod_state(pod: Object, events: Sequence[Object] = (), *, deleted: bool = Fal
     index = labels.get(INDEX_LABEL)
     phase = "Deleted" if deleted or metadata.get("deletionTimestamp") else status.get("phase", "Pending")
     verdict = _verdict(pod, phase, component, events)
+    if phase == "Deleted" and not deleted and _runs(status, component):
+        # It was told to go, and has its grace: what it hands over meanwhile counts.
+        verdict = replace(verdict, ended="")
     return PodState(
         name=metadata["name"],
         component=component,
@@ -239,6 +242,7 @@ def _termination(name: str, each: Object, over: Object) -> tuple[str, str]:
         int(ExitCode.USAGE): "refused its plan or command line (exit code 2; is the image of another version?)",
         int(ExitCode.BUG): "ended by a bug in aiperf (exit code 70)",
         137: f"killed (exit code 137); if memory is short on its node, raise {flag}",
+        int(ExitCode.DISMISSED): "told to leave by the controller (exit code 75)",
         143: "ended by SIGTERM",
     }
     text = known.get(int(code or 0), f"ended with exit code {code}")
@@ -323,6 +327,11 @@ def startup_lines(states: Sequence[PodState], planned: int, creation: str = "") 
     if (more := len(troubles) - LINES_MAX) > 0:
         lines.append(f"and {more} other reasons")
     return lines
+
+
+def _runs(status: Object, component: str) -> bool:
+    """Whether the pod's own container still does."""
+    return any(each["name"] == component and "running" in each.get("state", {}) for each in _container_statuses(status))
 
 
 def _container_statuses(status: Object) -> list[Object]:

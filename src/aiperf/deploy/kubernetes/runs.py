@@ -89,7 +89,8 @@ async def find_run(cluster: Cluster, run_id: str, namespace: str | None) -> Foun
 
 
 async def _looked_at_closely(cluster: Cluster, run: FoundRun) -> FoundRun:
-    """Workers that are not ready have not begun, or have just ended: a Job does not tell which, pods do."""
+    """Workers that are not ready have not begun, are being replaced, or have just ended: a Job does not tell which,
+    pods do. One that ended without a failure has ended with the run."""
     if run.state is not RunState.STARTING:
         return run
     labels = {**OURS, LABEL_RUN_ID: run.run_id, LABEL_COMPONENT: Component.WORKER.value}
@@ -99,14 +100,19 @@ async def _looked_at_closely(cluster: Cluster, run: FoundRun) -> FoundRun:
         if error.reason == "Forbidden":
             return run
         raise
-    return replace(run, state=RunState.RUNNING) if any(_has_worked(pod) for pod in pods) else run
+    codes = [code for pod in pods for code in _exit_codes(pod)]
+    if not codes:
+        return run
+    return replace(run, state=RunState.SERVING if 0 in codes else RunState.RUNNING)
 
 
-def _has_worked(pod: Mapping[str, Any]) -> bool:
-    return any(
-        each["name"] == Component.WORKER.value and "terminated" in each.get("state", {})
+def _exit_codes(pod: Mapping[str, Any]) -> list[int]:
+    """Of a worker that has ended."""
+    return [
+        each["state"]["terminated"].get("exitCode", 1)
         for each in pod.get("status", {}).get("containerStatuses", [])
-    )
+        if each["name"] == Component.WORKER.value and "terminated" in each.get("state", {})
+    ]
 
 
 def refuse_when_gone(run: FoundRun) -> None:
@@ -186,11 +192,17 @@ def _state(controller: Mapping[str, Any] | None, worker: Mapping[str, Any] | Non
     if _condition(controller, "Complete") is not None:
         return RunState.OVER, ""
     if worker is not None:
-        if _condition(worker, "Complete") or _condition(worker, "Failed"):
+        if _condition(worker, "Complete") or _condition(worker, "Failed") or _has_finished(worker):
             return RunState.SERVING, ""
         if worker.get("status", {}).get("ready"):
             return RunState.RUNNING, ""
     return RunState.STARTING, ""
+
+
+def _has_finished(worker: Mapping[str, Any]) -> bool:
+    """A worker ends without a failure only when the run is over; some of its pods end before others."""
+    status = worker.get("status", {})
+    return bool(status.get("succeeded") or status.get("uncountedTerminatedPods", {}).get("succeeded"))
 
 
 def _condition(job: Mapping[str, Any], kind: str) -> Mapping[str, Any] | None:

@@ -121,7 +121,8 @@ class KubernetesServiceManager:
             if before is None or not before.ended:
                 self._states[uid] = state
                 if state.ended:
-                    for end in host_ends(pod, state, run.layout):
+                    # What was beside the first went with it, and is not told of as well.
+                    for end in host_ends(pod, state, run.layout)[:1]:
                         self._ends.put_nowait(end)
 
     async def _watch_startup(self) -> None:

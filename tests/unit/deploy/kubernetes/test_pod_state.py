@@ -201,3 +201,15 @@ def test_the_start_is_told_in_a_few_lines_however_many_pods_wait():
         "worker-0 and 4 more: image r.example/aiperf:1 is not on the node, and is never pulled (--image-pull-policy)",
         "worker-9: waits to be scheduled",
     ]
+
+
+def test_a_pod_that_was_told_to_go_has_not_ended_while_its_container_runs():
+    def told_to_go(state: dict[str, Any], *, deleted: bool = False) -> str:
+        evicted = {"type": "DisruptionTarget", "status": "True", "reason": "EvictionByEvictionAPI"}
+        made = pod(phase="Running", conditions=[evicted], containerStatuses=[{"name": "worker", "state": state}])
+        made["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z"
+        return pod_state(made, deleted=deleted).ended
+
+    assert told_to_go({"running": {}}) == ""
+    assert "drained" in told_to_go({"terminated": {"exitCode": 143}})
+    assert "drained" in told_to_go({"running": {}}, deleted=True)

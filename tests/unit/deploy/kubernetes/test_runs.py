@@ -40,6 +40,8 @@ def space(run_id: str, expires: str | None = None) -> dict[str, Any]:
         ({}, {}, RunState.STARTING),
         ({"active": 1}, {"active": 4}, RunState.STARTING),
         ({"active": 1}, {"active": 4, "ready": 1}, RunState.RUNNING),
+        ({"active": 1}, {"active": 3, "ready": 3, "succeeded": 1}, RunState.SERVING),
+        ({"active": 1}, {"active": 4, "ready": 4, "failed": 1}, RunState.RUNNING),
         ({"active": 1}, ended("Complete"), RunState.SERVING),
         ({"active": 1}, ended("Failed"), RunState.SERVING),
         (ended("Complete"), ended("Complete"), RunState.OVER),
