@@ -55,7 +55,7 @@ from aiperf.plan.plan import (
 )
 from aiperf.service.cadence import cadence_of
 from aiperf.service.host import Equipment, run_host, start_logging
-from aiperf.service.layout import SINGLETONS, Host, Layout, ServiceSeat
+from aiperf.service.layout import LOG_NAME, SINGLETONS, Host, Layout, ServiceSeat
 from aiperf.service.machine import this_machine
 from aiperf.units import NS_PER_S
 from aiperf.wire.bus import CONTROLLER, OPERATOR
@@ -63,7 +63,7 @@ from aiperf.wire.curve import WireKeys, make_wire_keys, secure
 from aiperf.wire.messages import OperatorJoined, Progress, RunFinished, decode, encode
 
 WORKERS_PER_FLEET = 1_100
-STARTUP_S = 240
+STARTUP_S = 90
 TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 LATE_MS_MAX = 500
 OPEN_LOOPBACK = "localhost"
@@ -240,7 +240,7 @@ def measure(point: Point, ramp_s: float, window_s: float, windows: int, on_stead
             fleets.append(counters)
         operator = OperatorSeat(layout, keys)
         stack.callback(operator.close)
-        wait_for_load(operator, fleets)
+        wait_for_load(operator, fleets, folder / LOG_NAME)
         slowest_s = cadence.column_interval_s
         operator.listen(max(ramp_s, 1.5 * slowest_s))
         if on_steady:
@@ -269,11 +269,12 @@ def median_of(windows: list[Figures]) -> Figures:
     )
 
 
-def wait_for_load(operator: OperatorSeat, fleets: list[Counters]) -> None:
+def wait_for_load(operator: OperatorSeat, fleets: list[Counters], log: Path) -> None:
     for _ in range(STARTUP_S * 2):
         operator.listen(0.5)
         if operator.progress is not None and all(fleet.values[COUNTERS.index("returns")] for fleet in fleets):
             return
+    print(*log.read_text().splitlines()[-20:], sep="\n")
     raise SystemExit(f"no load after {STARTUP_S} s: {[fleet.look() for fleet in fleets]}")
 
 

@@ -48,6 +48,7 @@ from aiperf.wire.messages import (
     ServiceReady,
     SetSlots,
     WorkerJoined,
+    WorkerWelcomed,
     decode,
     encode,
 )
@@ -263,12 +264,18 @@ class Fleet:
         for member in self._members:
             if member.name in ready:
                 continue
+            is_ready = False
             for _, payload in self._received(member.control):
                 if isinstance(decode(payload), Configure):
                     if isinstance(member, SimulatedWorker):
                         member.credits.send_multipart([encode(WorkerJoined(19_900))], zmq.NOBLOCK)
-                    self._say(member.control, CONTROLLER, encode(ServiceReady(member.name)))
-                    ready.add(member.name)
+                    else:
+                        is_ready = True
+            if isinstance(member, SimulatedWorker):
+                is_ready = any(isinstance(decode(got), WorkerWelcomed) for (got,) in self._received(member.credits))
+            if is_ready:
+                self._say(member.control, CONTROLLER, encode(ServiceReady(member.name)))
+                ready.add(member.name)
 
     def _received(self, socket: "zmq.Socket[bytes]") -> list[list[bytes]]:
         messages = []

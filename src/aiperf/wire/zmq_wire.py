@@ -56,6 +56,9 @@ BACKLOG = 4_096
 """Connections that wait to be taken: thousands of pods start at once. ZeroMQ's own 100 are full in a moment, and who
 finds them full tries again a second later, then two, four. The kernel allows 4,096 unless told otherwise."""
 
+TAKEN_PER_TURN = 64
+"""A full inbox must not keep others of the event loop waiting: thousands of services register at once."""
+
 _SOCKETS = {
     Pattern.DIALOGUE: (zmq.ROUTER, zmq.DEALER),
     Pattern.FUNNEL: (zmq.PULL, zmq.PUSH),
@@ -73,6 +76,7 @@ class ZmqPort:
         self._socket = socket
         self._gather_s = gather_s
         self._is_gathering = False
+        self._taken_count = 0
         self._addressed = addressed
         self._receives = receives
         # The basic call beneath pyzmq's wrapper, which looks for routing ids and groups of other kinds of socket.
@@ -113,6 +117,9 @@ class ZmqPort:
                 self._readable.set()
 
     async def receive(self) -> tuple[str, list[bytes]]:
+        self._taken_count += 1
+        if not self._taken_count % TAKEN_PER_TURN:
+            await asyncio.sleep(0)
         while True:
             self._readable.clear()
             try:
