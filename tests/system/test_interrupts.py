@@ -26,6 +26,10 @@ def slow_url(module_mock_server):
     return module_mock_server("--ttft", "60000")
 
 
+MINDS_HANG_UP = ("env", "--default-signal=HUP")
+"""These tests may be under `nohup`, and what they start would be too."""
+
+
 class Terminal:
     """A terminal with a person at it: what is typed, and what can be read."""
 
@@ -41,6 +45,7 @@ class Terminal:
         def take_control() -> None:
             os.setsid()
             fcntl.ioctl(self._slave, termios.TIOCSCTTY, 0)
+            signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
         return {
             "stdin": self._slave,
@@ -127,7 +132,7 @@ def test_ctrl_c_three_times_ends_every_process(aiperf, slow_url):
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_that_does_not_wait_long_cuts_what_is_in_flight(aiperf, slow_url, number):
-    run = aiperf.start_small(slow_url, *LOAD)
+    run = aiperf.start_small(slow_url, *LOAD, prefix=MINDS_HANG_UP)
     run.wait_for_load()
     run.signal(number)
     run.finish()
