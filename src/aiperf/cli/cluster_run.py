@@ -134,8 +134,13 @@ async def _operate(
         cluster,
         HostedRun(blueprint.layout, blueprint.namespace, blueprint.owns_namespace),
         view.notice,
-        create=lambda: create_run(cluster, blueprint, view.notice, expires_at_s),
-        look=(lambda: require_endpoint(cluster, blueprint)) if looks else None,
+        create=lambda: create_run(
+            cluster,
+            blueprint,
+            view.notice,
+            expires_at_s,
+            look=(lambda: require_endpoint(cluster, blueprint)) if looks else None,
+        ),
         needs_all_pods=plan.kubernetes.min_workers is None,
     )
     line = ApiLine(

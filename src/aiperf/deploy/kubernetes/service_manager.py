@@ -58,17 +58,14 @@ class KubernetesServiceManager:
         tell: Callable[[str], None],
         *,
         create: Callable[[], Awaitable[None]] | None = None,
-        look: Callable[[], Coroutine[Any, Any, None]] | None = None,
         needs_all_pods: bool = False,
     ) -> None:
         """`create` makes the run's objects; a run that was made here is removed in the end. None: it is there, and
-        others see to its end. `look` looks at the cluster from inside while pods start, and raises AIPerfError if the
-        run cannot succeed. `needs_all_pods`: the run cannot begin without one of them."""
+        others see to its end. `needs_all_pods`: the run cannot begin without one of them."""
         self._cluster = cluster
         self._run = run
         self._tell = tell
         self._create = create
-        self._look = look
         self._states: dict[str, PodState] = {}
         self._ends: asyncio.Queue[HostEnded | AIPerfError] = asyncio.Queue()
         self._tasks: list[asyncio.Task[None]] = []
@@ -83,7 +80,7 @@ class KubernetesServiceManager:
 
     def watch(self) -> None:
         """Begins to watch the run's pods."""
-        works = [self._watch_pods(), self._watch_startup(), *([self._look()] if self._look else [])]
+        works = (self._watch_pods(), self._watch_startup())
         self._tasks = [asyncio.create_task(self._guarded(work)) for work in works]
 
     async def next_end(self) -> HostEnded:
