@@ -57,7 +57,7 @@ from aiperf.endpoint import stamps
 from aiperf.endpoint.connection import Connection, Stage
 from aiperf.endpoint.counters import ClientCounters
 from aiperf.endpoint.dialer import Dialer
-from aiperf.endpoint.drive import TICK_INTERVAL_S, Drive, gather_interval_ns, glance_interval_ns
+from aiperf.endpoint.drive import TICK_INTERVAL_S, Drive
 from aiperf.endpoint.exchange import ErrorKind, Exchange, Outcome, Sink
 from aiperf.endpoint.failures import Failure, broken_connection, closed_early, tls_failure
 from aiperf.endpoint.pool import Pool
@@ -66,6 +66,7 @@ from aiperf.endpoint.selector import WRITABLE, make_selector
 from aiperf.endpoint.settings import ClientSettings
 from aiperf.endpoint.stamps import TOLERANCE_NS, read_timespec
 from aiperf.endpoint.target import Target
+from aiperf.endpoint.tempo import Tempo
 from aiperf.endpoint.tls import TlsBuffers
 from aiperf.endpoint.wakeup import Wakeup
 from aiperf.endpoint.wall_clock import watch_wall_clock
@@ -75,7 +76,6 @@ if TYPE_CHECKING:
     import asyncio
 
 READ_BYTES = 65536
-_SMOOTHED_TICKS = 20
 _OPEN = Stage.OPEN
 
 
@@ -104,13 +104,7 @@ class HttpClient:
         self._tls_buffers = TlsBuffers()
         self._quiet_ns = 0
         """When the latest batch was taken that held all ready sockets and has been read. Others were empty then."""
-        self._latency_ns = 0
-        """From dispatch to end, of the request completed last."""
-        self._shortest_ns = 0
-        """The same of the shortest of late; it grows until there is a shorter one. 0: none has completed."""
-        self._reads_per_tick = 0.0
-        """Smoothed over a second or so."""
-        self._reads_ticked = 0
+        self._tempo = Tempo(ns_from_s(TICK_INTERVAL_S))
         self._draining = False
         self._closed = False
         self._to_close: list[socket.socket] = []
@@ -285,22 +279,18 @@ class HttpClient:
 
     def _patience_ns(self, now_ns: int) -> int:
         """How long what arrives may wait to be read; 0 while connections are made or requests are half sent."""
-        count = self.counters.kernel_stamped_read_count
-        self._reads_per_tick += (count - self._reads_ticked - self._reads_per_tick) / _SMOOTHED_TICKS
-        self._reads_ticked = count
-        self._shortest_ns += self._shortest_ns // _SMOOTHED_TICKS
+        self._tempo.tick(self.counters.kernel_stamped_read_count)
         oldest = next(iter(self._in_flight), None)
-        if oldest is None or self._dialer.connecting_count or self._half_sent or self._reads_per_tick < 1:
+        if oldest is None or self._dialer.connecting_count or self._half_sent:
             return 0
-        latency_ns = self._shortest_ns or now_ns - oldest.dispatched_ns
-        gap_ns = len(self._in_flight) / self._reads_per_tick * TICK_INTERVAL_S * NS_PER_S
-        return gather_interval_ns(latency_ns, int(gap_ns))
+        oldest_age_ns = now_ns - oldest.dispatched_ns
+        return self._tempo.patience_ns(in_flight_count=len(self._in_flight), oldest_age_ns=oldest_age_ns)
 
     def _glance_due_ns(self, now_ns: int) -> int:
         youngest = next(reversed(self._in_flight), None)
         if youngest is None or not self.counters.event_stream_count:
             return -1
-        return self._quiet_ns + glance_interval_ns(max(now_ns - youngest.dispatched_ns, self._latency_ns))
+        return self._quiet_ns + self._tempo.glance_interval_ns(youngest_age_ns=now_ns - youngest.dispatched_ns)
 
     # Sending
 
@@ -459,9 +449,7 @@ class HttpClient:
     def _complete(self, connection: Connection, exchange: Exchange, end_ns: int) -> None:
         """The response is complete by its framing. The connection is free before the sink is told: it may submit."""
         framing = connection.framing
-        self._latency_ns = latency_ns = end_ns - exchange.dispatched_ns
-        if latency_ns < self._shortest_ns or not self._shortest_ns:
-            self._shortest_ns = latency_ns
+        self._tempo.completed(end_ns - exchange.dispatched_ns)
         connection.exchange = None
         connection.served_count += 1
         if self._pooled and framing.keep_alive and connection.unsent is None and connection.send_error is None:

@@ -1,6 +1,6 @@
 """How the event loop drives the HTTP client: when it looks at ready sockets, at deadlines, at quiet sockets.
 
-Owns: the loop's handles. Does not own: what is done then (`client`).
+Owns: the loop's handles. Does not own: what is done then (`client`), how long the intervals are (`tempo`).
 
 *Glances.* A look at the selector that does not name a socket proves that it had nothing to read. While the loop sleeps
 nobody looks, and all that then comes in one read would be known to lie anywhere in that sleep. So while streams are in
@@ -11,8 +11,8 @@ intervals grow, as they must.
 
 *Gathering.* The kernel has stamped what arrived, so reading it a little later costs no truth, as long as no later bytes
 of the same stream join it and the slot that it frees is not kept waiting. With many slow streams in flight the client
-therefore looks at fixed times, every 1 to 10 ms, instead of being woken for each chunk: `gather_interval_ns`. At 2,000
-chunks a second that takes a third of the CPU time. Whatever is urgent (`hurry`) ends it until the next tick.
+therefore looks at fixed times, every 1 to 10 ms (`tempo`), instead of being woken for each chunk. At 2,000 chunks a
+second that takes a third of the CPU time. Whatever is urgent (`hurry`) ends it until the next tick.
 
 Why not every millisecond: what costs is being woken, on a virtual machine 30 to 80 µs: with requests of a second one by
 one 0.4 to 0.6 % of a core; every millisecond it would be 3 %.
@@ -27,31 +27,8 @@ TICK_INTERVAL_S = 0.05
 """How often deadlines are looked at: the granularity of timeouts."""
 POLL_INTERVAL_S = 0.001
 """How often a selector without a descriptor of its own is asked."""
-_GLANCE_MIN_NS = 2 * NS_PER_MS
-_GLANCE_MAX_NS = 10 * NS_PER_MS
-_GLANCE_SHARE = 32
-_GATHER_MIN_NS = 1 * NS_PER_MS
-_GATHER_MAX_NS = 10 * NS_PER_MS
-_GATHER_SHARE = 2048
-"""Of a request's latency: a slot is refilled later by at most 0.05 % of the time it is in use."""
 _BATCHES_PER_GATHERING = 4
 """Full ones, before others on the loop get their turn."""
-_GATHER_GAP_SHARE = 16
-"""Of the mean gap between a stream's chunks: how much nearer than usual two may come before they share a read."""
-
-
-def glance_interval_ns(latency_ns: int) -> int:
-    """For how long nobody needs to look when requests take so long. Units: ns."""
-    return min(max(latency_ns // _GLANCE_SHARE, _GLANCE_MIN_NS), _GLANCE_MAX_NS)
-
-
-def gather_interval_ns(latency_ns: int, gap_ns: int) -> int:
-    """How long what has arrived may wait to be read when requests take so long and a stream's chunks are so far apart.
-
-    0: not at all. Units: ns.
-    """
-    interval_ns = min(latency_ns // _GATHER_SHARE, gap_ns // _GATHER_GAP_SHARE, _GATHER_MAX_NS)
-    return interval_ns if interval_ns >= _GATHER_MIN_NS else 0
 
 
 class Drive:

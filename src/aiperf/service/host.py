@@ -12,7 +12,7 @@ import shutil
 import signal
 import sys
 import traceback
-from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -193,7 +193,7 @@ def run_host(
     try:
         uvloop.run(main())
     except* AIPerfError as group:
-        for error in group.exceptions:
+        for error in failures_in(group):
             log.error("%s", error)
         code = ExitCode.INFRASTRUCTURE
     except* Exception:  # noqa: BLE001 (the outer edge of a process: a bug is written down, then ends it)
@@ -202,6 +202,15 @@ def run_host(
     if orphaned:
         remove_run_dirs(layout)  # again: others may still have written meanwhile
     return code
+
+
+def failures_in(group: BaseExceptionGroup[AIPerfError]) -> Iterator[AIPerfError]:
+    """What failed. A host's services are a group within the group of the host, and so are their failures."""
+    for error in group.exceptions:
+        if isinstance(error, BaseExceptionGroup):
+            yield from failures_in(error)
+        else:
+            yield error
 
 
 def remove_run_dirs(layout: Layout) -> None:

@@ -204,6 +204,7 @@ class RecordProcessor:
 
     async def _finish(self, order: FinishRecords) -> None:
         """Works through every slice that was announced, then closes the account."""
+        await self._configured.wait()  # One that came late may still be getting ready; its slices wait meanwhile.
         while any(self._received.get(worker, 0) < count for worker, count in order.slice_counts.items()):
             self._slice_arrived.clear()
             try:

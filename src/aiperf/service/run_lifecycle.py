@@ -350,7 +350,8 @@ class RunLifecycle:
         return [Tell(ServiceType.TIMING_MANAGER, StopPhase(now_ns, reason))]
 
     def _give_up_when_hopeless(self, progress: Progress, now_ns: int) -> list[Tell]:
-        if self._outcome != "completed" or not is_hopeless(progress):
+        # The last look comes when the load is over: then there is nothing to give up.
+        if self.state is not State.RUNNING or self._outcome != "completed" or not is_hopeless(progress):
             return []
         return self._abort(f"given up after {progress.failed_count} failures that time does not mend", now_ns)
 

@@ -1,10 +1,8 @@
 """When the client looks, tick by tick, on a loop that only keeps its timers."""
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from aiperf.endpoint.drive import Drive, gather_interval_ns, glance_interval_ns
+from aiperf.endpoint.drive import Drive
 from aiperf.units import NS_PER_MS
 
 
@@ -173,21 +171,6 @@ def test_a_gathering_drive_that_is_stopped_leaves_nothing_with_the_loop():
     assert not client.loop.readers
 
 
-@pytest.mark.parametrize(
-    ("latency_ms", "gap_ms", "interval_ns"),
-    [
-        (1_000, 20, 0),  # half a millisecond would be all: not worth it
-        (3_000, 12, 0),  # chunks come too densely
-        (4_096, 1_000, 2 * NS_PER_MS),
-        (60_000, 32, 2 * NS_PER_MS),
-        (12_288, 5_000, 6 * NS_PER_MS),
-        (60_000, 5_000, 10 * NS_PER_MS),
-    ],
-)
-def test_only_what_is_slow_and_sparse_is_gathered(latency_ms, gap_ms, interval_ns):
-    assert gather_interval_ns(latency_ms * NS_PER_MS, gap_ms * NS_PER_MS) == interval_ns
-
-
 def test_deadlines_are_looked_at_every_50_ms():
     client = Client()
     client.loop.run(1000 * NS_PER_MS)
@@ -219,10 +202,3 @@ def test_client_may_be_detached_by_what_a_look_brings(descriptor):
     client.then = client.drive.stop
     client.loop.run(100 * NS_PER_MS)
     assert not client.loop.timers
-
-
-@given(latency_ns=st.integers(0, 10**13))
-def test_interval_is_three_percent_within_its_bounds(latency_ns):
-    interval_ns = glance_interval_ns(latency_ns)
-    assert 2 * NS_PER_MS <= interval_ns <= 10 * NS_PER_MS
-    assert interval_ns <= max(0.032 * latency_ns, 2 * NS_PER_MS)

@@ -386,6 +386,17 @@ def test_failures_that_time_does_not_mend_end_the_load_early():
     assert "given up after 12 failures" in stop.reason
 
 
+def test_a_load_that_is_over_is_not_given_up():
+    run = Run()
+    run.up_to_running()
+    run.finish_phase()
+    run(progress(0, 12, {"connect_refused": 12}))
+    run(RecordsFlushed("worker-0", {}))
+    run(RecordsFlushed("worker-1", {}))
+    export = told(run(RecordsFinished("record-processor-0", 1, 1, 0, 0)), ExportResults)["records-manager"]
+    assert (export.outcome, export.reason) == ("completed", "")
+
+
 @pytest.mark.parametrize(
     ("completed", "failed", "errors"),
     [

@@ -6,6 +6,7 @@ own: the way (`reach`), transfers (`aiperf.api`).
 
 import asyncio
 import contextlib
+import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from pathlib import Path
 
@@ -75,15 +76,18 @@ class ApiLine:
         self._told = client.follow()
 
     async def _way(self) -> ApiAddress:
-        """The way to the controller's pod, once there is one."""
-        async with asyncio.timeout(OPENING_LIMIT_S):
-            while True:
-                try:
-                    return await self._stack.enter_async_context(open_way(self._cluster, self._entrance))
-                except ClusterError as error:
-                    if error.reason != "NotFound":
-                        raise
-                await asyncio.sleep(PAUSE_S)
+        """The way to the controller's pod, once there is one. Raises: ClusterError."""
+        deadline_s = time.monotonic() + OPENING_LIMIT_S
+        while True:
+            try:
+                return await self._stack.enter_async_context(open_way(self._cluster, self._entrance))
+            except ClusterError as error:
+                if error.reason != "NotFound":
+                    raise
+                if time.monotonic() > deadline_s:
+                    what = f"no controller came within {OPENING_LIMIT_S:g} s: {error.what}"
+                    raise ClusterError(what, error.hint) from error
+            await asyncio.sleep(PAUSE_S)
 
     async def receive(self) -> AnyMessage:
         assert self._told is not None

@@ -60,8 +60,8 @@ def looks_secret(name: str, value: str) -> bool:
     """Whether a value may not stand in a manifest that people see."""
     try:
         return bool(_SECRET_NAME.search(name)) or urlsplit(value).password is not None
-    except ValueError:
-        return False
+    except ValueError:  # no address as it should be; there may be a password in it all the same
+        return "@" in value
 
 
 def environment_entries(

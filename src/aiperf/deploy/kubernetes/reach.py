@@ -130,7 +130,7 @@ async def _access_service(cluster: Cluster, entrance: Entrance) -> dict[str, Any
     service = await cluster.get("Service", name, entrance.namespace)
     if service is None:
         what = f"there is no Service {name} in namespace {entrance.namespace}: the run was started with another way"
-        raise ClusterError(what, "Use --api-access port-forward, which always works.", reason="NotFound")
+        raise ClusterError(what, "Use --api-access port-forward, which always works.")
     return service
 
 

@@ -4,7 +4,6 @@ Owns: deleting what there is of a run, and waiting until it is gone. Does not ow
 """
 
 import asyncio
-import contextlib
 import time
 
 from aiperf.deploy.kubernetes.cluster import Cluster
@@ -44,12 +43,16 @@ async def _left(cluster: Cluster, run_id: str, in_namespace: str, owns_namespace
         return [f"namespace {in_namespace}"] if is_there else []
     left = []
     for kind in _OF_A_RUN:
-        with contextlib.suppress(ClusterError):  # whoever may not list a kind has not seen it created either
+        try:
             for each in await cluster.list(kind, in_namespace, run_labels(run_id)):
                 metadata = each["metadata"]
                 left.append(f"{kind} {metadata['name']}")
                 if not metadata.get("ownerReferences") and not metadata.get("deletionTimestamp"):
                     await cluster.delete(kind, metadata["name"], in_namespace)
+        except ClusterError as error:
+            if error.reason != "Forbidden":
+                raise
+            # Whoever may not list a kind has not seen it created either.
         if left:
             break
     return left

@@ -14,10 +14,6 @@ class Resource:
     plural: str
     namespaced: bool = True
 
-    @property
-    def api_version(self) -> str:
-        return f"{self.group}/{self.version}" if self.group else self.version
-
     def path(self, namespace: str = "", name: str = "", subresource: str = "") -> str:
         """Below the server's address."""
         root = f"/apis/{self.group}/{self.version}" if self.group else f"/api/{self.version}"

@@ -20,7 +20,7 @@ from aiperf.deploy.kubernetes.pod_state import PodState, pod_state
 from aiperf.deploy.kubernetes.removal import remove_run
 from aiperf.deploy.kubernetes.startup import StartupWatch
 from aiperf.deploy.service_manager import HostEnded
-from aiperf.errors import AIPerfError, ClusterError
+from aiperf.errors import ClusterError
 from aiperf.service.layout import Layout
 
 log = logging.getLogger(__name__)
@@ -67,7 +67,7 @@ class KubernetesServiceManager:
         self._tell = tell
         self._create = create
         self._states: dict[str, PodState] = {}
-        self._ends: asyncio.Queue[HostEnded | AIPerfError] = asyncio.Queue()
+        self._ends: asyncio.Queue[HostEnded | Exception] = asyncio.Queue()
         self._tasks: list[asyncio.Task[None]] = []
         self._startup = StartupWatch(run.pods, needs_all=needs_all_pods)
         self._is_ours = False
@@ -84,9 +84,9 @@ class KubernetesServiceManager:
         self._tasks = [asyncio.create_task(self._guarded(work)) for work in works]
 
     async def next_end(self) -> HostEnded:
-        """The next host to end. Raises: AIPerfError if the run will never begin."""
+        """The next host to end. Raises: AIPerfError if the run will never begin, or its pods cannot be watched."""
         end = await self._ends.get()
-        if isinstance(end, AIPerfError):
+        if isinstance(end, Exception):
             raise end
         return end
 
@@ -106,7 +106,7 @@ class KubernetesServiceManager:
         """A part that fails is told by `next_end`, which somebody waits for."""
         try:
             await work
-        except AIPerfError as error:
+        except Exception as error:  # noqa: BLE001 (a task's outer edge: a bug, too, is raised where it is waited for)
             self._ends.put_nowait(error)
 
     async def _watch_pods(self) -> None:

@@ -9,7 +9,7 @@ from aiperf.cli.flags import plan_from_argv
 from aiperf.deploy.kubernetes.blueprint import Blueprint
 from aiperf.deploy.kubernetes.jobs import controller_job, service_jobs
 from aiperf.deploy.kubernetes.manifests import owned_objects, standalone_manifests
-from aiperf.deploy.kubernetes.pod_environment import PodEnvironment, pod_environment
+from aiperf.deploy.kubernetes.pod_environment import PodEnvironment, looks_secret, pod_environment
 from aiperf.deploy.kubernetes.run_files import config_map, secret
 from aiperf.errors import PlanError
 from aiperf.plan.dumps import MASK, public_dump
@@ -111,3 +111,8 @@ def test_an_exported_plan_masks_values():
     chosen = plan("--pod-env", f"HTTPS_PROXY={PROXY}", "--pod-env", "NO_PROXY")
     assert public_dump(chosen)["kubernetes"]["pod_env"] == {"HTTPS_PROXY": MASK, "NO_PROXY": ""}
     assert "hush" not in repr(chosen)
+
+
+def test_an_address_that_cannot_be_read_may_hold_a_password_all_the_same():
+    assert looks_secret("HTTPS_PROXY", "http://jane:hush@[proxy:3128")
+    assert not looks_secret("HTTPS_PROXY", "http://[proxy:3128")
