@@ -96,10 +96,16 @@ class ApiLine:
     def stop(self, *, now: bool) -> bool:
         if self._client is None:
             return False
-        order = asyncio.create_task(self._client.stop(now=now))
+        order = asyncio.create_task(self._order_stop(self._client, now=now))
         self._orders.add(order)
         order.add_done_callback(self._orders.discard)
         return True
+
+    async def _order_stop(self, client: ApiClient, *, now: bool) -> None:
+        try:
+            await client.stop(now=now)
+        except AIPerfError as error:
+            self._tell(f"the run was not told to stop: {error}")
 
     def tell_loss(self, host_id: str, reason: str) -> None:
         """The controller watches pods itself, or hears their silence."""

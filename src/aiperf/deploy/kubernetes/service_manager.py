@@ -71,6 +71,7 @@ class KubernetesServiceManager:
         self._tasks: list[asyncio.Task[None]] = []
         self._startup = StartupWatch(run.pods, needs_all=needs_all_pods)
         self._is_ours = False
+        self._answers = False
 
     async def start(self) -> None:
         if self._create is not None:
@@ -91,7 +92,8 @@ class KubernetesServiceManager:
         return end
 
     def begun(self) -> None:
-        """The controller answers: from now on it tells what it waits for."""
+        """The controller answers: from now on it tells what it waits for, and what becomes of its pods."""
+        self._answers = True
         self._startup.begun()
 
     async def stop(self, grace_s: float) -> None:  # noqa: ARG002 (pods have a grace of their own)
@@ -110,6 +112,14 @@ class KubernetesServiceManager:
             self._ends.put_nowait(error)
 
     async def _watch_pods(self) -> None:
+        try:
+            await self._follow_pods()
+        except ClusterError as error:
+            if not self._answers:
+                raise
+            self._tell(f"the run goes on, but its pods cannot be watched any more: {error}")
+
+    async def _follow_pods(self) -> None:
         run = self._run
         async for kind, pod in self._cluster.watch_pods(run.namespace, run_labels(run.run_id)):
             state = pod_state(pod, deleted=kind == "DELETED")
