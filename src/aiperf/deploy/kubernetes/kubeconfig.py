@@ -18,6 +18,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import yaml
 
@@ -136,8 +137,9 @@ def _chosen(
     entry = merged["contexts"][context]
     names = {kind: str(entry.get(kind) or "") for kind in ("cluster", "user")}
     cluster = merged["clusters"].get(names["cluster"])
-    if cluster is None or not cluster.get("server"):
+    if cluster is None:
         raise ClusterError(f"context '{context}' of {where} names a cluster that is not there: '{names['cluster']}'")
+    server = _server(cluster, names["cluster"], where)
     user = merged["users"].get(names["user"], {})
     if names["user"] and names["user"] not in merged["users"]:
         raise ClusterError(f"context '{context}' of {where} names a user that is not there: '{names['user']}'")
@@ -152,13 +154,27 @@ def _chosen(
     }
     return Access(
         context=context,
-        server=str(cluster["server"]).rstrip("/"),
+        server=server,
         namespace=str(entry.get("namespace") or FALLBACK_NAMESPACE),
         config=config,
         headers=_acting_as(user),
         plugin=str(plugin.get("command") or ""),
         install_hint=str(plugin.get("installHint") or "").strip(),
     )
+
+
+def _server(cluster: Mapping[str, Any], name: str, where: str) -> str:
+    """The address. Whatever takes it later would fail on a wrong one in words of its own."""
+    server = str(cluster.get("server") or "").rstrip("/")
+    try:
+        parts = urlsplit(server)
+        sound = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        sound = False
+    if not sound:
+        what = f"'{server}' is no address" if server else "it has no address"
+        raise ClusterError(f"cluster '{name}' of {where}: {what}", "Write server: https://HOST:PORT there.")
+    return server
 
 
 def _in_files(entry: dict[str, Any], private_dir: Path) -> dict[str, Any]:

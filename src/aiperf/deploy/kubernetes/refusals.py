@@ -4,6 +4,7 @@ Owns: status and body of an answer → `ClusterError`; which answers are worth a
 credentials → `ClusterError`. Does not own: sending, trying again (`cluster`).
 """
 
+import asyncio
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -81,6 +82,10 @@ def _words(request: Request, status: int, reason: str, message: str, server: str
         return f"there is no namespace {request.namespace}", "Make it, or leave --namespace out."
     if status == 404 and (missing := re.search(r'^(\S+) "([^"]+)" not found', message)):
         return f"there is no {_singular(missing[1])} {missing[2]}{request.place}", ""
+    if status == 404 and request.resource == "version":
+        return f"what answers at {server} is no Kubernetes API: it knows no /version", (
+            "Is the server's address in the kubeconfig right?"
+        )
     if status == 404:
         return f"not found: {request.resource} {request.name}{request.place}", ""
     if status == 409 and reason == "AlreadyExists":
@@ -125,6 +130,11 @@ def unreachable(server: str, error: BaseException, proxy: Proxy | None = None) -
             f"the certificate of the cluster at {server} is not trusted: {detail}",
             "Is the kubeconfig of this cluster, and as new as it? Fetch it anew from whoever made the cluster.",
         )
+    if "Illegal header value" in text:  # the value, which is quoted there, is the token
+        return ClusterError("the token for the cluster holds a line break, or what else no token has", "Log in again.")
+    if re.search(r"NO_CERTIFICATE_OR_CRL_FOUND|PEM lib|KEY_VALUES_MISMATCH", text):
+        what = f"the certificates or keys that the kubeconfig has for {server} cannot be used: {text}"
+        return ClusterError(what, "Fetch it anew from whoever made the cluster.")
     if proxy is not None and not re.search(r"ALERT_(BAD_)?CERTIFICATE|CERTIFICATE_REQUIRED", text):
         refused = "Proxy" in type(error).__name__
         said = f"answers: {text}" if refused else f"cannot be reached, or does not answer: {text}"
@@ -159,7 +169,7 @@ def _chain(error: BaseException) -> str:
     texts: list[str] = []
     seen: BaseException | None = error
     while seen is not None:
-        if str(seen) and str(seen) not in texts:
+        if str(seen) and str(seen) not in texts and not isinstance(seen, asyncio.CancelledError):
             texts.append(str(seen))
         seen = seen.__cause__ or seen.__context__
     return "; ".join(texts) or type(error).__name__

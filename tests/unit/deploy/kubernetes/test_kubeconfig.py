@@ -118,6 +118,11 @@ def test_in_a_pod_its_account_is_used(tmp_path: Path, private: Path):
         (config("one", user={"client-key-data": "?"}), None, "client-key-data is not base64"),
         (config("one", user={"client-key": "gone.pem"}), None, "a file that is not there"),
         (["a list"], None, "is no kubeconfig"),
+        (config("one", server="::::"), None, "cluster 'one' of .*: '::::' is no address"),
+        (config("one", server="https://one:99999"), None, "'https://one:99999' is no address"),
+        (config("one", server="one:6443"), None, "'one:6443' is no address"),
+        (config("one", server=5), None, "'5' is no address"),
+        (config("one", server=None), None, "it has no address"),
     ],
 )
 def test_what_is_wrong_with_a_kubeconfig_is_told(

@@ -1,5 +1,6 @@
 """What the API says, in plain words."""
 
+import asyncio
 import ssl
 
 import pytest
@@ -90,6 +91,30 @@ def test_a_cluster_that_is_not_reached_tells_why(error: Exception, what: str):
     outer.__cause__ = error
     assert what in unreachable(SERVER, error).what
     assert SERVER in unreachable(SERVER, outer).what
+
+
+def test_a_token_that_no_header_may_hold_is_not_shown():
+    outer = RuntimeError("it failed")
+    outer.__cause__ = ValueError(r"Illegal header value b'Bearer secret\nrest'")
+    error = unreachable(SERVER, outer)
+    assert "token" in error.what
+    assert "secret" not in f"{error.what}{error.hint}"
+
+
+def test_certificates_that_are_none_are_not_taken_for_a_cluster_that_is_away():
+    for text in ("[X509: NO_CERTIFICATE_OR_CRL_FOUND] no certificate or crl found", "[SSL] PEM lib (_ssl.c:3905)"):
+        assert "certificates or keys that the kubeconfig has" in unreachable(SERVER, ssl.SSLError(1, text)).what
+
+
+def test_what_ended_a_wait_is_told_without_the_names_of_its_machinery():
+    outer = RuntimeError("Timeout")
+    outer.__cause__ = asyncio.CancelledError("Cancelled via cancel scope 7f80")
+    assert unreachable(SERVER, outer).what.endswith(": Timeout")
+
+
+def test_a_server_without_a_version_is_no_cluster():
+    error = refusal(Request("get", "version"), 404, {"message": "nothing here"}, SERVER)
+    assert error.what == f"what answers at {SERVER} is no Kubernetes API: it knows no /version"
 
 
 def test_a_missing_plugin_shows_how_to_install_it():
