@@ -63,7 +63,7 @@ from aiperf.wire.curve import WireKeys, make_wire_keys, secure
 from aiperf.wire.messages import OperatorJoined, Progress, RunFinished, decode, encode
 
 WORKERS_PER_FLEET = 1_100
-STARTUP_S = 90
+STARTUP_S = 200
 TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 LATE_MS_MAX = 500
 OPEN_LOOPBACK = "localhost"
