@@ -14,7 +14,7 @@ from typing import Any
 
 import msgspec
 
-from aiperf.deploy.line import INTERRUPTED, Line
+from aiperf.deploy.line import INTERRUPTED, Line, ResultsStayError
 from aiperf.deploy.service_manager import HostEnded, ServiceManager
 from aiperf.errors import BenchmarkError, ExitCode
 from aiperf.service.layout import Layout, ServiceType
@@ -40,7 +40,8 @@ LEFT_ALONE = "left"
 
 
 class Operator:
-    """`run()` returns how the run ended. Raises: BenchmarkError if the controller is lost.
+    """`run()` returns how the run ended. Raises: BenchmarkError if the controller is lost; ResultsStayError,
+    and the run is not removed then.
 
     The caller blocks the `ENDING_SIGNALS`, so that none strikes while something is half made or half removed; here, and
     here only, they are heard.
@@ -57,6 +58,8 @@ class Operator:
         self._logs = logs
         self._stays = stays
         self._interrupts = 0
+        self._results_stay = False
+        """They could not be written here; to remove the run would be to lose them."""
         self._last_progress: Progress | None = None
         self._losses: dict[str, str] = {}
         """Who was lost, and how that was told."""
@@ -75,11 +78,14 @@ class Operator:
                 if task.done():
                     task.result()  # A failure here is told; the end of the run would be waited for in vain.
             return await self._bring_home(await self._finished)
+        except ResultsStayError:
+            self._results_stay = True
+            raise
         finally:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
-            if not self._is_left_alone():
+            if not (self._is_left_alone() or self._results_stay):
                 await self._manager.stop(STOP_GRACE_S if self._ended_in_order() else 0)
             await self._line.close()
             signal.pthread_sigmask(signal.SIG_BLOCK, ENDING_SIGNALS)

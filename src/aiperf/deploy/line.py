@@ -6,7 +6,7 @@ Owns: the protocol, and the line over the control bus for a run on this machine.
 import asyncio
 from typing import Protocol
 
-from aiperf.errors import BenchmarkError
+from aiperf.errors import BenchmarkError, InfrastructureError
 from aiperf.service.layout import Layout
 from aiperf.wire.bus import OPERATOR, Seat
 from aiperf.wire.messages import AnyMessage, HostLost, OperatorJoined, RunFinished, StopRun
@@ -17,6 +17,10 @@ SILENCE_LIMIT_S = 20
 """The controller reports several times a second; after so long without a word it hangs."""
 
 INTERRUPTED = "interrupted by the user"
+
+
+class ResultsStayError(InfrastructureError):
+    """This machine will not have the results (a full disk, mostly). They are whole where they were made."""
 
 
 class Line(Protocol):
@@ -37,7 +41,8 @@ class Line(Protocol):
         ...
 
     async def bring_home(self, finished: RunFinished) -> RunFinished:
-        """How the run ended, with its results on this machine. Raises: AIPerfError if they cannot be had."""
+        """How the run ended, with its results on this machine. Raises: AIPerfError if they cannot be had;
+        ResultsStayError if they only cannot be written here."""
         ...
 
     async def close(self) -> None: ...

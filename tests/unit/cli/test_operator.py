@@ -1,10 +1,14 @@
 """What a person is told while a run goes on, by a line and a manager that are doubles."""
 
 import asyncio
+import contextlib
 from pathlib import Path
+
+import pytest
 
 from aiperf.cli.operator import Operator
 from aiperf.deploy.layouts import kubernetes_layout
+from aiperf.deploy.line import ResultsStayError
 from aiperf.deploy.service_manager import HostEnded
 from aiperf.errors import ExitCode
 from aiperf.wire.messages import AnyMessage, Notice, Progress, RunFinished
@@ -20,6 +24,7 @@ class Manager:
     def __init__(self, *ends: HostEnded) -> None:
         self._ends = list(ends)
         self.told = asyncio.Event()
+        self.stopped = False
 
     async def start(self) -> None: ...
 
@@ -30,7 +35,8 @@ class Manager:
         await asyncio.Event().wait()
         raise AssertionError
 
-    async def stop(self, grace_s: float) -> None: ...
+    async def stop(self, grace_s: float) -> None:
+        self.stopped = True
 
 
 class Line:
@@ -88,3 +94,17 @@ async def test_a_loss_is_told_once_in_the_words_that_came_first():
         "worker-0 was lost: evicted",
         "something else",
     ]
+
+
+async def test_a_run_whose_results_cannot_be_written_here_is_not_removed():
+    class FullDisk(Line):
+        async def bring_home(self, finished: RunFinished) -> RunFinished:
+            raise ResultsStayError("the disk is full")
+
+    layout = kubernetes_layout(run_id="r", topology="compact", workers=1, processors=1, seed=1)
+    for kind, stopped in ((FullDisk, False), (Line, True)):
+        manager = Manager()
+        operator = Operator(layout, manager, kind(manager, FINISHED), View(), logs="log")
+        with contextlib.suppress(ResultsStayError) if stopped else pytest.raises(ResultsStayError, match="full"):
+            await operator.run()
+        assert manager.stopped is stopped

@@ -18,6 +18,7 @@ from aiperf.api.contract import Told, Uploadable, UploadInfo
 from aiperf.deploy.kubernetes.cluster import Cluster
 from aiperf.deploy.kubernetes.pods import START_LIMIT_S
 from aiperf.deploy.kubernetes.reach import Entrance, open_way
+from aiperf.deploy.line import ResultsStayError
 from aiperf.errors import AIPerfError, ClusterError
 from aiperf.wire.messages import AnyMessage, RunFinished
 
@@ -114,16 +115,26 @@ class ApiLine:
         if self._client is None:
             return finished  # It was ended before the controller was reached: there is nothing to fetch.
         if not finished.summary_path:
-            with contextlib.suppress(AIPerfError, TimeoutError):
+            with contextlib.suppress(AIPerfError, TimeoutError, OSError):
                 # There is nothing but the log to fetch; why the run failed is known, and its controller may be gone.
                 async with asyncio.timeout(LOG_LIMIT_S):
                     await self._fetch(self._client)
             return finished
-        paths = await self._fetch(self._client)
+        try:
+            paths = await self._fetch(self._client)
+        except OSError as error:  # of this machine's disk: failures of the way are told as others
+            raise ResultsStayError(self._stay_text(error)) from error
         name = Path(finished.summary_path).name
         summary = next((path for path in paths if path.name == name), None)
         return msgspec.structs.replace(
             finished, artifact_dir=str(self._artifact_dir), summary_path=str(summary) if summary else ""
+        )
+
+    def _stay_text(self, error: OSError) -> str:
+        run = f"{self._entrance.run_id} --namespace {self._entrance.namespace}"
+        return (
+            f"the results cannot be written to {self._artifact_dir}: {error.strerror or error}\n"
+            f"    They wait in the cluster, as long as --ttl-seconds tells: aiperf kube results {run} --output DIR"
         )
 
     async def _fetch(self, client: ApiClient) -> list[Path]:

@@ -91,9 +91,11 @@ async def _look(cluster: Cluster, blueprint: Blueprint, limit_s: float) -> list[
 
 
 async def _namespace_exists(cluster: Cluster, blueprint: Blueprint) -> bool:
-    """One that may not be looked at is taken to be there, unless it is to be made."""
+    """One that may not be looked at is taken to be there, unless it is to be made. One that is being deleted takes
+    nothing any more: that is told once, not by every object."""
     try:
-        return await cluster.get("Namespace", blueprint.namespace) is not None
+        there = await cluster.get("Namespace", blueprint.namespace)
+        return there is not None and there.get("status", {}).get("phase") != "Terminating"
     except ClusterError as error:
         if error.reason != "Forbidden":
             raise

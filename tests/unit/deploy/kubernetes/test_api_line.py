@@ -1,8 +1,9 @@
-"""What is told of a file that an attached run waits for, and of a controller to which no way leads."""
+"""What is told of files that come or do not, of results that cannot be written, of a controller to which no way leads."""
 
 import contextlib
+import errno
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -11,7 +12,9 @@ from aiperf.deploy.kubernetes import api_line
 from aiperf.deploy.kubernetes.api_line import ApiLine, missing_text
 from aiperf.deploy.kubernetes.cluster import Cluster
 from aiperf.deploy.kubernetes.reach import Entrance, open_way
-from aiperf.errors import ClusterError
+from aiperf.deploy.line import ResultsStayError
+from aiperf.errors import ClusterError, ExitCode
+from aiperf.wire.messages import RunFinished
 
 from .api_double import ApiDouble, status
 
@@ -61,3 +64,26 @@ async def test_a_way_that_the_run_was_not_made_for_is_not_waited_for(tmp_path: P
         with pytest.raises(ClusterError, match="Use --api-access port-forward"):
             async with open_way(cluster, elsewhere):
                 pass
+
+
+class Client:
+    """To which a way is open, and whose results the disk here will not have."""
+
+    async def fetch_artifacts(self, into: Path) -> list[Path]:
+        raise OSError(errno.ENOSPC, "No space left on device", str(into))
+
+
+async def test_results_that_the_disk_will_not_have_are_told_with_the_way_to_them(tmp_path: Path):
+    line = ApiLine(cast("Any", None), ENTRANCE, tmp_path, print)
+    line._client = cast("Any", Client())
+    with pytest.raises(ResultsStayError) as told:
+        await line.bring_home(RunFinished(ExitCode.DONE, "completed", "", "/results", "/results/summary.json"))
+    assert f"cannot be written to {tmp_path}: No space left on device" in str(told.value)
+    assert "aiperf kube results 0123 --namespace perf --output DIR" in str(told.value)
+
+
+async def test_a_run_that_failed_is_told_as_that_although_its_log_cannot_be_written(tmp_path: Path):
+    line = ApiLine(cast("Any", None), ENTRANCE, tmp_path, print)
+    line._client = cast("Any", Client())
+    failed = RunFinished(ExitCode.BENCHMARK_FAILED, "failed", "why", "", "")
+    assert await line.bring_home(failed) == failed

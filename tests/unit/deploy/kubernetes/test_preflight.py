@@ -141,6 +141,13 @@ async def test_a_namespace_that_is_missing_or_going_fails(draft: Any, blueprint:
     )
 
 
+async def test_a_namespace_that_is_going_is_told_once_and_nothing_is_tried_in_it(blueprint: Blueprint):
+    cluster = FakeCluster(Node=[NODE], Namespace=[{**PERF, "status": {"phase": "Terminating"}}])
+    checks = await preflight(cluster, blueprint, probe=True)
+    assert [check.name for check in checks if check.ok is False] == ["namespace"]
+    assert cluster.made == []
+
+
 async def test_a_claim_that_is_missing_fails(draft: Any):
     blueprint = draft("--namespace", "perf", "--results-pvc", "results", owns_namespace=False)
     assert (await checks_of(FakeCluster(**HEALTHY), blueprint))["claims"].ok is False
