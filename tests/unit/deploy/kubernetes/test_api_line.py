@@ -1,4 +1,4 @@
-"""What is told of files that come or do not, of results that cannot be written, of a controller to which no way leads."""
+"""What is told of files that come or do not, of results that cannot be written, of a controller that is not reached."""
 
 import contextlib
 import errno
