@@ -1,6 +1,7 @@
 """Real ZeroMQ over an address that counts as exposed: who is let in, and who is not."""
 
 import asyncio
+import contextlib
 import socket
 import time
 from collections.abc import Iterator
@@ -149,8 +150,9 @@ async def test_an_outsider_cannot_inject(wire, address, outsider):
     intruder.connect(address)
     await taken(lambda: writer.send([b"true"]))
     assert await soon(reader.receive()) == ("", [b"true"])
-    for _ in range(100):  # they stay on its own side
-        intruder.send(b"false", zmq.NOBLOCK)
+    for _ in range(100):  # they stay on its own side; once the gate has spoken, libzmq takes none at all
+        with contextlib.suppress(zmq.Again):
+            intruder.send(b"false", zmq.NOBLOCK)
     assert await is_silent(reader.receive())
 
 
