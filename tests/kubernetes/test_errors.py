@@ -15,7 +15,7 @@ def refused(run, *words, code=3):
 
 def test_an_image_that_is_nowhere_and_never_pulled(aiperf, server):
     run = aiperf.run(*SMALL, "--url", server.url, "--image", "localhost/no-such:image", "--image-pull-policy", "Never")
-    refused(run, "the run cannot start", "localhost/no-such:image is not on the node", "--image-pull-policy")
+    refused(run, "localhost/no-such:image is not on the node", "--image-pull-policy")
 
 
 def test_an_endpoint_that_is_not_there_is_found_before_anything_is_made(aiperf, server, namespace):
