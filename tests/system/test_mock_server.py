@@ -282,8 +282,8 @@ def test_error_event_takes_the_place_of_the_rest(url):
 
 def test_slow_headers_come_byte_by_byte(url):
     with connect(url) as sock:
-        sock.sendall(request_bytes(STREAM, ["x-mock-fault: slow-headers;seconds=0.3"]))
         began, reads = time.monotonic(), []
+        sock.sendall(request_bytes(STREAM, ["x-mock-fault: slow-headers;seconds=0.3"]))
         while b"\r\n\r\n" not in b"".join(reads):
             reads.append(sock.recv(65536))
         assert time.monotonic() - began > 0.29
