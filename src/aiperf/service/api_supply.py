@@ -15,8 +15,6 @@ from aiperf.errors import InfrastructureError
 
 COMPILE_LIMIT_S = 3_600.0
 """How long an upload and the compiling may take: a bound against waiting for ever."""
-
-
 UPLOAD_SILENCE_S = 300.0
 """After so long without a byte of an upload its sender will not come again: that one tries for less."""
 

@@ -45,7 +45,6 @@ COLUMN_QUEUE_MIN, COLUMN_QUEUE_MAX = 2, 64
 """Per sender and side. A batch of a large run is some tens of KB: a records manager that is far behind holds a few
 hundred MB, and record processors keep the rest."""
 
-
 GATHER_FROM_WORKERS = 200
 GATHERS_PER_RETURN_INTERVAL = 50
 """With more workers than that, what they say waits some milliseconds for others' words; nothing that is timed does."""

@@ -71,7 +71,6 @@ class KubernetesServiceManager:
         self._tasks: list[asyncio.Task[None]] = []
         self._startup = StartupWatch(run.pods, needs_all=needs_all_pods)
         self._is_ours = False
-        self._answers = False
 
     async def start(self) -> None:
         if self._create is not None:
@@ -93,7 +92,6 @@ class KubernetesServiceManager:
 
     def begun(self) -> None:
         """The controller answers: from now on it tells what it waits for, and what becomes of its pods."""
-        self._answers = True
         self._startup.begun()
 
     async def stop(self, grace_s: float) -> None:  # noqa: ARG002 (pods have a grace of their own)
@@ -115,7 +113,7 @@ class KubernetesServiceManager:
         try:
             await self._follow_pods()
         except ClusterError as error:
-            if not self._answers:
+            if not self._startup.answers:
                 raise
             self._tell(f"the run goes on, but its pods cannot be watched any more: {error}")
 

@@ -31,7 +31,7 @@ class StartupWatch:
         when the controller answers already."""
         self._planned = planned
         self._needs_all = needs_all
-        self._answers = False
+        self.answers = False
         self._since_s: dict[str, float] = {}
         """Since when each trouble has lasted without a break."""
         self._first_look_s: float | None = None
@@ -43,7 +43,7 @@ class StartupWatch:
 
     def begun(self) -> None:
         """The controller answers, and tells from now on what it waits for."""
-        self._answers = True
+        self.answers = True
         self.over = not self._needs_all
 
     def wants_events(self, now_s: float) -> bool:
@@ -63,12 +63,12 @@ class StartupWatch:
         if events is not None:
             self._events = events
         missing = len(states) < self._planned
-        self.over |= self._answers and not missing
+        self.over |= self.answers and not missing
         creation = creation_trouble(self._events) if missing else ""
         if not self.over:
             self._give_up_when_hopeless(states, creation, now_s)
         lines = startup_lines(states, self._planned, creation)
-        if self._answers or now_s - self._first_look_s < QUIET_S:
+        if self.answers or now_s - self._first_look_s < QUIET_S:
             return []
         if lines == self._told or now_s - self._told_s < TELL_INTERVAL_S:
             return []
