@@ -17,9 +17,12 @@ from aiperf.cli.operator import ENDING_SIGNALS, Operator
 from aiperf.cli.outcome import make_artifact_dir, report
 from aiperf.cli.service import leave_for_services
 from aiperf.cli.service import run as run_service
-from aiperf.deploy.layouts import local_layout, worker_count
+from aiperf.deploy.layouts import local_layout
 from aiperf.deploy.line import BusLine
 from aiperf.deploy.local import MultiProcessServiceManager, private_work_dir
+from aiperf.deploy.local_size import processor_count, worker_count
+from aiperf.deploy.planned_load import planned_load
+from aiperf.deploy.promising import promise_of
 from aiperf.errors import ExitCode
 from aiperf.plan.origins import is_given
 from aiperf.plan.plan import Plan, settled
@@ -42,7 +45,9 @@ def run(argv: Sequence[str]) -> int:
     if plan.kubernetes.kubernetes:
         return _run_in_cluster(plan, run_id, seed)
     schedule = phases(plan, seed)
-    workers = worker_count(schedule, plan.services, this_machine())
+    load = planned_load(plan, schedule)
+    workers = worker_count(load, plan.services, this_machine())
+    processors = processor_count(workers, plan.services.record_processors_count)
     artifact_dir = make_artifact_dir(plan, plan.results.artifact_dir)
     with contextlib.ExitStack() as stack:
         signal.pthread_sigmask(signal.SIG_BLOCK, ENDING_SIGNALS)
@@ -51,10 +56,11 @@ def run(argv: Sequence[str]) -> int:
         layout = local_layout(
             run_id=run_id,
             workers=workers,
-            processors=plan.services.record_processors_count,
+            processors=processors,
             artifact_dir=artifact_dir,
             work_dir=work_dir,
             seed=seed,
+            promise=promise_of(load, plan.expectation, workers, processors),
         )
         stack.callback(remove_run_dirs, layout)
         Path(layout.data_dir).mkdir(mode=0o700)

@@ -5,9 +5,10 @@ Owns: the facts to show and their layout as plain text. Does not own: asking whe
 
 from dataclasses import dataclass
 
+from aiperf.deploy.costs import WORKER_CHUNK_US
 from aiperf.deploy.kubernetes.blueprint import Account, Blueprint
 from aiperf.deploy.kubernetes.names import Component
-from aiperf.deploy.kubernetes.sizing import WORKER_CHUNK_US, Resources
+from aiperf.deploy.kubernetes.sizing import Resources
 from aiperf.plan.quantities import MIB, cpu_text, memory_text
 
 
