@@ -89,7 +89,9 @@ def _process_rows(
     promised_s = promise.cost.cpu_s(requests, chunks, seconds, len(observed))
     yield f"{kind}_cpu_s", _at_most(promised_s, reached_s, "CPU-s", COST_MARGIN)
     if promise.cpus is not None and seconds:
-        yield f"{kind}_cpus", _at_most(promise.cpus, reached_s / seconds, "CPUs", COST_MARGIN)
+        # Beginning and end are in what was seen, and weigh the more the shorter the run was.
+        promised_cpus = promise.cpus + promise.cost.fixed_s * len(observed) / seconds
+        yield f"{kind}_cpus", _at_most(promised_cpus, reached_s / seconds, "CPUs", COST_MARGIN)
     sizes = [seen["memory_max_mb"] for seen in observed if "memory_max_mb" in seen]
     if sizes:
         promised_mb = promise.memory_mb + promise.row_bytes * totals.sent_count / 1e6

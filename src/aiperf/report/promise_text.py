@@ -14,12 +14,12 @@ _LABELS = {
     "chunks_per_s": "",
     "time_to_first_token": "TTFT",
     "inter_token_latency": "ITL",
-    "worker_cpu_s": "workers",
-    "record_processor_cpu_s": "record processors",
-    "control_cpu_s": "control",
-    "worker_memory_mb": "a worker",
-    "record_processor_memory_mb": "a record processor",
-    "control_memory_mb": "control",
+    "worker_cpu_s": "worker CPU",
+    "record_processor_cpu_s": "record processor CPU",
+    "control_cpu_s": "control CPU",
+    "worker_memory_mb": "worker memory",
+    "record_processor_memory_mb": "record processor memory",
+    "control_memory_mb": "control memory",
 }
 """Before the figures. What a row says of the same thing in another unit is told by that one row."""
 _ALWAYS = ("time_to_first_token", "inter_token_latency", "requests_per_s", "chunks_per_s")
@@ -40,12 +40,14 @@ def _told(kept: PromiseKept, names: list[str]) -> Iterator[str]:
     for name in names:
         row = kept.rows[name]
         if row.reached is not None:
-            times = f" ({row.ratio:.2g} x)" if name in kept.missed and row.ratio is not None else ""
-            yield f"{_LABELS[name]} {_number(row.reached)} of {_number(row.promised)} {_unit(name, row)}{times}".strip()
+            words = [_LABELS[name], f"{_number(row.reached)} of {_number(row.promised)}", _unit(name, row)]
+            if name in kept.missed and row.ratio is not None:
+                words.append(f"({row.ratio:.2f} x)")
+            yield " ".join(filter(None, words))
 
 
 def _unit(name: str, row: PromiseRow) -> str:
-    return "" if name in ("workers", "connections") else row.unit
+    return "" if name in ("workers", "connections") else row.unit.removeprefix("CPU-")
 
 
 def _number(value: float) -> str:

@@ -21,6 +21,8 @@ SPECIAL_TEXTS = {
     "extra_inputs": "n:[1, 2]",
     "goodput": "request_latency:250",
     "node_ip": "10.0.0.1",
+    "expected_ttft": "500ms",
+    "expected_itl": "0.03s",
     "tolerations": "gpu=yes:NoSchedule,spot",
     **{field.name: "2" for field in FIELDS if field.name.endswith("_cpu")},
     **{field.name: "2Gi" for field in FIELDS if field.name.endswith("_memory")},
