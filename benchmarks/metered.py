@@ -39,7 +39,7 @@ class Cost(NamedTuple):
     timed_out: bool
 
 
-class CommandFailed(Exception):
+class CommandError(Exception):
     """A command did not end well: how, and the last it printed."""
 
 
@@ -59,15 +59,15 @@ class Metered:
         return children[0].pid if children else None
 
     def cost(self) -> Cost:
-        """Waits for the end. Raises: CommandFailed."""
+        """Waits for the end. Raises: CommandError."""
         self.process.wait()
         if not self._cost.exists():
-            raise CommandFailed(f"the meter of {self._command[0]} was ended")
+            raise CommandError(f"the meter of {self._command[0]} was ended")
         cost = Cost(**json.loads(self._cost.read_bytes()))
         if cost.timed_out:
-            raise CommandFailed(f"not done after {self._limit_s:g} s\n{self._tail()}")
+            raise CommandError(f"not done after {self._limit_s:g} s\n{self._tail()}")
         if cost.exit_code:
-            raise CommandFailed(f"exit code {cost.exit_code}\n{self._tail()}")
+            raise CommandError(f"exit code {cost.exit_code}\n{self._tail()}")
         return cost
 
     def _tail(self) -> str:
@@ -75,9 +75,7 @@ class Metered:
 
 
 @contextmanager
-def metered(
-    command: Sequence[str], folder: Path, environment: Mapping[str, str], limit_s: float
-) -> Iterator[Metered]:
+def metered(command: Sequence[str], folder: Path, environment: Mapping[str, str], limit_s: float) -> Iterator[Metered]:
     """The command under way; ended with all its processes when the block is left."""
     run = Metered(command, folder, environment, limit_s)
     try:

@@ -35,4 +35,4 @@ def ratio(value: float, of: float) -> str:
     if of <= 0 or value <= 0:
         return ""
     times = value / of
-    return f"{times:,.0f}" if times >= 10 else f"{times:.1f}"
+    return f"{times:,.0f}" if times >= 10 else f"{times:.2g}"

@@ -27,27 +27,25 @@ and the widths say so. User-space intervals are false for the last event of a re
 """
 
 import argparse
-import json
 import os
 import statistics
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
 import psutil
-from metered import CommandFailed, Metered, metered
-from peers.environment import installed, surroundings
+from metered import Metered
 from peers.ours import Ours
-from peers.peer import Load, Peer, ResultsMissing
+from peers.peer import Load, Peer
 from peers.tools import TOOLS, tools_named
 from served import mock_server
 from tables import Table, median, ratio
-from truth_join import Errors, NotJoined, errors_of, pairs
+from tool_run import FAILURES, LIMIT_S, made_ready, our_processes, started, tell_failure
+from truth_join import Errors, errors_of, pairs
 
 from aiperf.mock.truth import read_rows
 
@@ -56,7 +54,6 @@ MANY_STREAMS, MANY_ITL_MS = 4000, 100
 CORES = os.sched_getaffinity(0)
 SERVER_CORE, CLIENT_CORE = min(CORES), max(CORES)
 REQUESTS_MIN, ROUNDS = 1000, 3
-LIMIT_S = 600.0
 BURNER = f"import time\nend = time.monotonic() + {LIMIT_S}\nwhile time.monotonic() < end: pass"
 DEFAULT_TOOLS = "ours,ours-user"
 
@@ -82,10 +79,9 @@ def burner() -> Iterator[None]:
 
 
 def hold_to_core(run: Metered, tool: Peer, work_dir: Path) -> None:
-    """Leaves the client's core to what takes the times. Raises: CommandFailed."""
+    """Puts what takes the times on the client's core. Raises: CommandError."""
     if isinstance(tool, Ours) and tool.worker_pinned:
-        worker = worker_of(run, work_dir)
-        worker.cpu_affinity([CLIENT_CORE])
+        our_processes(run, work_dir)["worker-0"].cpu_affinity([CLIENT_CORE])
     else:
         # The meter's own, so that all that it starts inherits it; what was started in between follows.
         meter = psutil.Process(run.process.pid)
@@ -93,24 +89,8 @@ def hold_to_core(run: Metered, tool: Peer, work_dir: Path) -> None:
             process.cpu_affinity([CLIENT_CORE])
 
 
-def worker_of(run: Metered, work_dir: Path) -> psutil.Process:
-    """The process of the one worker: hosts are started in the order of the layout. Raises: CommandFailed."""
-    deadline = time.monotonic() + LIMIT_S
-    while run.process.poll() is None and time.monotonic() < deadline:
-        pid = run.pid()
-        children = sorted(psutil.Process(pid).children(), key=lambda child: child.pid) if pid else []
-        for layout in work_dir.glob("*/layout.json") if children else ():  # it is complete once a host was started
-            hosts = json.loads(layout.read_bytes())["hosts"]
-            if len(children) == len(hosts):
-                ids = [[service["service_id"] for service in host["services"]] for host in hosts]
-                return children[ids.index(["worker-0"])]
-        time.sleep(0.005)
-    run.cost()
-    raise CommandFailed("the run has no worker")
-
-
 def measure(tool: Peer, concurrency: int, burner_count: int) -> Outcome:
-    """One run. Raises: CommandFailed, ResultsMissing, NotJoined."""
+    """One run. Raises: CommandError, ResultsError, JoinError."""
     itl_ms = MANY_ITL_MS if concurrency >= MANY_STREAMS else ITL_MS
     request_count = max(REQUESTS_MIN, ROUNDS * concurrency) // concurrency * concurrency
     with tempfile.TemporaryDirectory() as name:
@@ -120,8 +100,7 @@ def measure(tool: Peer, concurrency: int, burner_count: int) -> Outcome:
             log = folder / "truth"
             url = stack.enter_context(mock_server("--truth-log", str(log), *delays, core=SERVER_CORE))
             load = Load(url=url, request_count=request_count, tokens=TOKENS, concurrency=concurrency)
-            variables = surroundings(tool.requirements) | {"TMPDIR": name}
-            run = stack.enter_context(metered(tool.command(load, folder), folder, variables, LIMIT_S))
+            run = stack.enter_context(started(tool, load, folder))
             hold_to_core(run, tool, folder)
             for _ in range(burner_count):
                 stack.enter_context(burner())
@@ -168,9 +147,9 @@ def compare(tools: list[Peer], concurrency: int, burner_count: int, repeat: int)
                 continue
             try:
                 runs[tool.name].append(measure(tool, concurrency, burner_count))
-            except (CommandFailed, ResultsMissing, NotJoined) as error:
+            except FAILURES as error:
                 failures[tool.name] = str(error)
-                print(f"{tool.name} at {concurrency}: {error}", file=sys.stderr, flush=True)
+                tell_failure(tool, error)
     table = Table(COLUMNS)
     # The one that was held to one core with all its processes, if it ran: so were the others.
     ours = runs.get("ours-one-core") or runs.get("ours") or []
@@ -191,8 +170,7 @@ def main() -> None:
     parser.add_argument("--burners", type=int, nargs="+", default=[0, 2])
     parser.add_argument("--repeat", type=int, default=3)
     options = parser.parse_args()
-    for tool in options.tools:
-        installed(tool.name, tool.requirements)
+    made_ready(options.tools)
     print(f"TTFT {TTFT_MS} ms, {TOKENS} tokens; errors in ms; server on core {SERVER_CORE}, client on {CLIENT_CORE}")
     for concurrency in options.concurrency:
         for burner_count in options.burners:

@@ -2,9 +2,9 @@
 
 Owns: the join and the errors. Does not own: running anything, reading a tool's results (`peers`). Pure.
 
-Truth is counted from the kernel's receive stamp of the request to the clock just before the send of a token. An error is
-reported minus true, so it includes two trips over loopback, and whatever the tool did between its own stamps and the
-socket.
+Truth is counted from the kernel's receive stamp of the request to the clock just before the send of a token. An error
+is reported minus true, so it includes two trips over loopback, and whatever the tool did between its own stamps and
+the socket.
 
 Requests that carry an id are joined by it. A tool that sends none is joined by order: its requests in the order of
 their own start, the log in the order of arrival, one to one. Requests that began at nearly the same time may be swapped
@@ -17,16 +17,16 @@ from operator import attrgetter
 from typing import NamedTuple
 
 import numpy as np
+from peers.peer import Sample
 
 from aiperf.mock.truth import Truth
 from aiperf.units import NS_PER_MS
-from peers.peer import Sample
 
 NOISE_NS = 200_000
 """Between a report's clock and the log's."""
 
 
-class NotJoined(Exception):
+class JoinError(Exception):
     """Samples and log do not belong together: why."""
 
 
@@ -45,18 +45,18 @@ class Errors(NamedTuple):
 
 
 def pairs(samples: Sequence[Sample], log: Sequence[Truth]) -> list[tuple[Sample, Truth]]:
-    """Each sample with its row. Raises: NotJoined."""
+    """Each sample with its row. Raises: JoinError."""
     whole = [row for row in log if row.ending == "complete" and row.status == 200]
     if not samples:
-        raise NotJoined("no request was answered in full, says the tool")
+        raise JoinError("no request was answered in full, says the tool")
     if all(sample.request_id is not None for sample in samples):
         rows = {row.request_id: row for row in whole}
         strange = sum(sample.request_id not in rows for sample in samples)
         if strange:
-            raise NotJoined(f"{strange} of {len(samples)} requests are not in the server's log")
+            raise JoinError(f"{strange} of {len(samples)} requests are not in the server's log")
         return [(sample, rows[sample.request_id]) for sample in samples if sample.request_id is not None]
     if len(samples) != len(whole):
-        raise NotJoined(f"{len(samples)} requests are reported, {len(whole)} are in the server's log")
+        raise JoinError(f"{len(samples)} requests are reported, {len(whole)} are in the server's log")
     in_order = sorted(samples, key=attrgetter("started_ns"))
     return list(zip(in_order, sorted(whole, key=attrgetter("received_ns")), strict=True))
 

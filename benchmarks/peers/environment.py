@@ -64,6 +64,8 @@ def local_tokenizer() -> Path:
     shutil.copyfile(Path(tokens.__file__).with_name("builtin_tokenizer.json"), snapshot / "tokenizer.json")
     config = {"tokenizer_class": "PreTrainedTokenizerFast", "model_max_length": 131072}
     (snapshot / "tokenizer_config.json").write_text(json.dumps(config))
+    # What models come with; without it vLLM looks for it twice, with a pause.
+    (snapshot / "config.json").write_text(json.dumps({"model_type": "gpt2", "architectures": ["GPT2LMHeadModel"]}))
     return snapshot
 
 

@@ -10,7 +10,7 @@ from peers.peer import MODEL, Load, Sample, only_file
 class NvidiaAiperf:
     """`aiperf profile`, as its tutorial on chat endpoints calls it. Its requests carry an id that its records tell."""
 
-    name = "aiperf"
+    name = "nvidia_aiperf"
     requirements = ("aiperf==0.13.0",)
     how = "`--use-server-token-count --ui none`, else as it comes: workers and record processors as it decides"
 

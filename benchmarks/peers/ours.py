@@ -45,7 +45,8 @@ def summary_of(folder: Path) -> dict:
 def _pace(load: Load) -> tuple[str, ...]:
     if load.concurrency is not None:
         return ("--concurrency", str(load.concurrency))
-    return ("--request-rate", f"{load.rate_rps:g}", "--arrival-pattern", "constant")
+    warm_up = ("--warmup-duration", "1") if load.warm_up else ()
+    return ("--request-rate", f"{load.rate_rps:g}", "--arrival-pattern", "constant", *warm_up)
 
 
 def _sample(metadata: dict, metrics: dict) -> Sample:

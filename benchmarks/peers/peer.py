@@ -22,6 +22,8 @@ class Load:
     concurrency: int | None = None
     rate_rps: float | None = None
     prompt_tokens: int = 8
+    warm_up: bool = False
+    """Open connections by the same load, a second long, before the requests that count. Only for tools that can."""
 
     def __post_init__(self) -> None:
         assert (self.concurrency is None) != (self.rate_rps is None)
@@ -57,7 +59,7 @@ class Peer(Protocol):
         ...
 
     def samples(self, folder: Path) -> list[Sample]:
-        """Requests that were answered in full, as the results under `folder` tell them. Raises: ResultsMissing."""
+        """Requests that were answered in full, as the results under `folder` tell them. Raises: ResultsError."""
         ...
 
     def words(self, folder: Path) -> str:
@@ -65,13 +67,13 @@ class Peer(Protocol):
         ...
 
 
-class ResultsMissing(Exception):
+class ResultsError(Exception):
     """A run left no results behind, or not the only ones: what was looked for."""
 
 
 def only_file(folder: Path, pattern: str) -> Path:
-    """The one file that matches. Raises: ResultsMissing."""
+    """The one file that matches. Raises: ResultsError."""
     found = sorted(folder.glob(pattern))
     if len(found) != 1:
-        raise ResultsMissing(f"{len(found)} files match {pattern}")
+        raise ResultsError(f"{len(found)} files match {pattern}")
     return found[0]
