@@ -20,6 +20,7 @@ from aiperf.deploy.planned_load import PlannedLoad, planned_load
 from aiperf.errors import ExitCode
 from aiperf.plan.fields import FLAGS
 from aiperf.plan.plan import Plan, settled
+from aiperf.plan.source_address import source_addresses
 from aiperf.schedule.phases import phases
 
 HELP = """\
@@ -60,7 +61,9 @@ def run(argv: Sequence[str]) -> int:
         sizing = size_run(plan, schedule)
         print("\n".join([*_load_lines(plan, load), "", sizing_text(sizing), "", _command(argv)]))
         return ExitCode.DONE
-    planned = local_plan(load, plan.services, this_room())
+    planned = local_plan(
+        load, plan.services, this_room(), max(1, len(source_addresses(plan.endpoint.source_addresses)))
+    )
     print("\n".join([*_load_lines(plan, load), "", *_table(planned), *_advice(planned), "", _command(argv)]))
     return ExitCode.DONE if planned.fits else ExitCode.INFRASTRUCTURE
 

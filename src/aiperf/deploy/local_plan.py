@@ -19,8 +19,9 @@ from aiperf.deploy.costs import (
 )
 from aiperf.deploy.local_size import WORKERS_MAX, processor_count, workers_wanted
 from aiperf.deploy.machine_room import MachineRoom
-from aiperf.deploy.needs import Needs, needs, source_addresses
+from aiperf.deploy.needs import Needs, needs
 from aiperf.deploy.planned_load import PlannedLoad
+from aiperf.endpoint.local_ports import addresses_needed
 from aiperf.plan.plan import ServicesPlan
 
 MB = 1_000_000
@@ -155,7 +156,7 @@ def _files_row(needed: Needs, room: MachineRoom) -> PlanRow:
 
 
 def _ports_row(load: PlannedLoad, needed: Needs, room: MachineRoom, given: int) -> PlanRow:
-    addresses = source_addresses(needed.ports_per_server, room.ports)
+    addresses = addresses_needed(needed.ports_per_server, room.ports)
     if load.is_on_loopback:
         last = FIRST_LOOPBACK + addresses - 1
         advice = f"Connect from several: --source-address 127.0.0.{FIRST_LOOPBACK}-{_loopback(last)}."

@@ -41,7 +41,7 @@ def workers_wanted(load: PlannedLoad, services: ServicesPlan, machine: Machine) 
 
     Few: a cap split over many workers waits longer than one pool.
     """
-    connections = _held(load)
+    connections = load.connections_held
     per_worker = services.connections_per_worker or CONNECTIONS_PER_WORKER
     wanted = max(
         math.ceil(connections / per_worker),
@@ -62,7 +62,7 @@ def worker_problems(load: PlannedLoad, services: ServicesPlan, machine: Machine)
             hint="Raise the limit of open files (ulimit -n).",
         )
         return
-    connections, most = _held(load), services.workers_max
+    connections, most = load.connections_held, services.workers_max
     needed = _workers_for_files(connections, machine)
     if max(needed, most or 0) > WORKERS_MAX:
         yield Problem(
@@ -81,11 +81,6 @@ def worker_problems(load: PlannedLoad, services: ServicesPlan, machine: Machine)
 def processor_count(workers: int, told: int | None) -> int:
     """How many record processors there are beside so many workers."""
     return told if told is not None else max(1, math.ceil(workers / WORKERS_PER_RECORD_PROCESSOR))
-
-
-def _held(load: PlannedLoad) -> int:
-    """Connections that must be held; a guess holds none."""
-    return load.connections if load.connections_known else load.concurrency or 0
 
 
 def _workers_for_files(connections: int, machine: Machine) -> int:

@@ -1,16 +1,14 @@
 """What this machine has room for, as far as a load could run out of it.
 
-Owns: reading memory, ports and connection tracking. Does not own: CPUs and open files (`aiperf.service.machine`), what
-a load needs (`needs`), the judgement (`local_plan`).
+Owns: reading memory and connection tracking. Does not own: CPUs and open files (`aiperf.service.machine`), ports
+(`aiperf.endpoint.local_ports`), what a load needs (`needs`), the judgement (`local_plan`).
 """
 
 from dataclasses import dataclass
 from pathlib import Path
 
+from aiperf.endpoint.local_ports import usable_ports
 from aiperf.service.machine import Machine, this_machine
-
-DEFAULT_PORTS = (32_768, 60_999)
-"""Source: Linux Documentation/networking/ip-sysctl.rst, `ip_local_port_range`; taken where the kernel tells nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,22 +29,10 @@ def this_room(proc: Path = Path("/proc"), cgroup: Path = Path("/sys/fs/cgroup"))
     sysctl = proc / "sys/net"
     return MachineRoom(
         machine=this_machine(),
-        ports=_ports(sysctl / "ipv4"),
+        ports=usable_ports(sysctl / "ipv4/ip_local_port_range", sysctl / "ipv4/ip_local_reserved_ports"),
         memory_bytes=_memory_bytes(proc, cgroup),
         tracked_max=_tracked_max(sysctl / "netfilter"),
     )
-
-
-def _ports(folder: Path) -> int:
-    """Ephemeral ports, those set aside for others left out."""
-    numbers = [int(word) for word in _text(folder / "ip_local_port_range").split()]
-    low, high = (numbers[0], numbers[1]) if len(numbers) == 2 else DEFAULT_PORTS
-    reserved = 0
-    for part in _text(folder / "ip_local_reserved_ports").strip().split(","):
-        if part:
-            first, _, last = part.partition("-")
-            reserved += max(0, min(high, int(last or first)) - max(low, int(first)) + 1)
-    return max(1, high - low + 1 - reserved)
 
 
 def _memory_bytes(proc: Path, cgroup: Path) -> int | None:

@@ -115,8 +115,3 @@ def ports_per_server(load: PlannedLoad) -> int:
     """
     closed = math.ceil(TIME_WAIT_S * (load.requests_per_s or 0.0)) if load.opens_each else 0
     return math.ceil((load.connections + closed) / max(1, len(load.servers)))
-
-
-def source_addresses(ports: int, ports_per_address: int) -> int:
-    """How many local addresses it takes to have so many ports towards one server."""
-    return max(1, math.ceil(ports / ports_per_address))

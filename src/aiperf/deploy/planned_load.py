@@ -47,6 +47,11 @@ class PlannedLoad:
         return None if self.requests_per_s is None else self.requests_per_s * self.chunks_per_request
 
     @property
+    def connections_held(self) -> int:
+        """Those that are certain to be wanted at once; 0 where nothing is."""
+        return self.connections if self.connections_known else self.concurrency or 0
+
+    @property
     def is_on_loopback(self) -> bool:
         """Whether all servers are on this machine, by addresses of which it has millions."""
         hosts = {urlsplit(f"//{server}").hostname or "" for server in self.servers}

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aiperf.deploy.costs import CONTROL, PROCESSOR, WORKER
-from aiperf.deploy.needs import Needs, needs, ports_per_server, source_addresses
+from aiperf.deploy.needs import Needs, needs, ports_per_server
 from aiperf.deploy.planned_load import PlannedLoad
 
 
@@ -58,11 +58,6 @@ def test_cpus_at_a_pace(requests_per_s: float, chunks: int, workers: float, proc
 )
 def test_ports(changes: dict[str, object], ports: int) -> None:
     assert ports_per_server(load(**changes)) == ports
-
-
-@pytest.mark.parametrize(("ports", "addresses"), [(0, 1), (28_232, 1), (28_233, 2), (1_000_000, 36)])
-def test_source_addresses(ports: int, addresses: int) -> None:
-    assert source_addresses(ports, 28_232) == addresses
 
 
 def figures(needed: Needs) -> list[float]:
