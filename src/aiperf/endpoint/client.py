@@ -154,6 +154,10 @@ class HttpClient:
             return "kernel" if self._stamping_socket else "user"
         return self.counters.timestamp_source
 
+    def observe_anew(self) -> None:
+        """The measured phase begins."""
+        self.counters.observe_anew()
+
     def observations(self) -> dict[str, float]:
         """What the client sees of itself, by name with unit."""
         return self.counters.observations() | {
@@ -326,6 +330,8 @@ class HttpClient:
     def _leave_unsent(self, connection: Connection, rest: memoryview) -> None:
         """The rest follows when the socket takes more."""
         connection.unsent = rest
+        self.counters.short_send_count += 1
+        self.counters.short_send_bytes += len(rest)
         self._half_sent.add(connection)
         self._selector.change(connection.descriptor, writable=True)
         if self._drive is not None:
