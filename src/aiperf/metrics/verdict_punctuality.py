@@ -9,7 +9,17 @@ from collections.abc import Iterator, Mapping
 from aiperf.metrics.distribution import MetricResult
 from aiperf.metrics.rates import RunView
 from aiperf.metrics.run_facts import RunFacts
-from aiperf.metrics.verdict_reasons import Direction, Effect, Reason, Severity, effect, in_proportion, in_words, weight
+from aiperf.metrics.verdict_reasons import (
+    Direction,
+    Effect,
+    Reason,
+    Severity,
+    effect,
+    in_proportion,
+    in_words,
+    shift,
+    weight,
+)
 from aiperf.metrics.verdict_sharpness import NEGLIGIBLE_MS
 from aiperf.units import NS_PER_MS
 
@@ -54,16 +64,24 @@ def _late(metrics: Mapping[str, MetricResult], amounts: Mapping[str, float]) -> 
 
 
 def _dispatch_lag(view: RunView, metrics: Mapping[str, MetricResult]) -> Iterator[Reason]:
+    """Late to take a request up, or to begin a connection for it. What the service then takes is not the client's."""
     lag, (what, median) = metrics.get("dispatch_lag"), _timed(metrics)
     if lag is None or not median or is_capped(view.run):
         return
-    amounts = {p: lag.statistics[p] for p in ("p50", "p99")}
-    share = amounts["p99"] / median
-    if amounts["p99"] <= NEGLIGIBLE_MS or share <= LAG_DEGRADED_FRACTION:
+    dispatched_ms = lag.statistics["p99"]
+    blocked_ms = metrics["http_req_blocked"].statistics["p99"] if "http_req_blocked" in metrics else 0.0
+    late_ms = max(dispatched_ms, blocked_ms)
+    share = late_ms / median
+    if late_ms <= NEGLIGIBLE_MS or share <= LAG_DEGRADED_FRACTION:
         return
-    effects = _late(metrics, amounts)
+    found = (
+        shift(metrics, tag, bound, Direction.TOO_HIGH, negligible=0.0)
+        for tag, bound in zip(_FROM_DUE, ("earliest_time_to_first_token", "earliest_request_latency"), strict=True)
+    )
+    effects = [each for each in found if each is not None]
     text = (
-        f"The client dispatched late: by {amounts['p50']:.1f} ms at p50 and {amounts['p99']:.1f} ms at p99, which is "
+        f"The client was late: at p99 it took requests up {dispatched_ms:.1f} ms after they were due"
+        f"{f' and let them wait {blocked_ms:.1f} ms for a connection' if blocked_ms > NEGLIGIBLE_MS else ''}, which is "
         f"{share:.0%} of the median {what}. Arrivals were less regular than asked for."
     )
     severity = weight(share, LAG_DEGRADED_FRACTION, LAG_INVALID_FRACTION)

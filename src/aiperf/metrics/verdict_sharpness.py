@@ -60,7 +60,7 @@ def _widths(view: RunView, metrics: Mapping[str, MetricResult]) -> Iterator[Reas
 
 
 def _user_stamps(view: RunView, metrics: Mapping[str, MetricResult]) -> Iterator[Reason]:
-    """Without stamps of the kernel an arrival is as late as the client is, and its width does not tell."""
+    """Without stamps of the kernel an arrival is as late as the client is, and its width does not tell: both add up."""
     run = view.run
     if run.timestamp_source not in ("user", "mixed"):
         return
@@ -68,7 +68,10 @@ def _user_stamps(view: RunView, metrics: Mapping[str, MetricResult]) -> Iterator
     late = {p: [each.get(f"loop_lag_{p}_ms", 0.0) for each in seen] for p in ("p50", "p99")}
     late["p99"] += [each.get("drain_max_ms", 0.0) for each in seen]
     amounts = {p: max(values, default=0.0) for p, values in late.items()}
-    found = (effect(metrics, tag, Direction.TOO_HIGH, amounts, negligible=NEGLIGIBLE_MS) for tag in _STREAMED)
+    found = (
+        effect(metrics, tag, Direction.TOO_HIGH, _added(amounts, metrics, tag), negligible=NEGLIGIBLE_MS)
+        for tag in _STREAMED
+    )
     effects = [each for each in found if each is not None]
     which = "All" if run.timestamp_source == "user" else "Some"
     text = f"{which} arrivals were stamped in user space, where a busy client makes them late."
@@ -77,6 +80,12 @@ def _user_stamps(view: RunView, metrics: Mapping[str, MetricResult]) -> Iterator
     if run.timestamp_source == "mixed":
         severity = min(severity, Severity.DEGRADED, key=list(Severity).index)
     yield Reason("timestamps", severity, text + in_words(effects), effects)
+
+
+def _added(late: Mapping[str, float], metrics: Mapping[str, MetricResult], tag: str) -> dict[str, float]:
+    """Lateness, and what the widths say."""
+    sharp = shift(metrics, tag, f"earliest_{tag}", Direction.TOO_HIGH, negligible=0.0)
+    return {p: amount + (sharp.sizes[p].amount if sharp else 0.0) for p, amount in late.items()}
 
 
 def _sending(view: RunView, metrics: Mapping[str, MetricResult]) -> Iterator[Reason]:
