@@ -18,7 +18,7 @@ WORKER_REQUEST_US = 1e6 / 50_000
 """With its first chunk. benchmarks/pipeline_cost.py requests: 19.5 to 20.5."""
 
 WORKER = ServiceCost(
-    fixed_s=0.1,
+    fixed_s=0.05,
     idle_cpus=0.01,
     request_us=WORKER_REQUEST_US - WORKER_CHUNK_US,
     chunk_us=WORKER_CHUNK_US,
@@ -26,12 +26,13 @@ WORKER = ServiceCost(
     gather_s=0.001,
 )
 """`wake_us` and `gather_s`: from runs at 460, 4,600, 9,900 and 42,000 chunks/s, which took 51, 16, 13 and 7 µs a chunk
-without what is fixed (docs/how-to-plan.md). 56 for each chunk that comes alone: decision 0048."""
+without what is fixed (docs/how-to-plan.md). 56 for each chunk that comes alone: decision 0048. Slow answers are read by
+time, which gathers more (`needs.worker_cost`)."""
 
 PROCESSOR = ServiceCost(fixed_s=0.04, idle_cpus=0.003, request_us=31.0, chunk_us=4.0)
 """benchmarks/pipeline_cost.py: 30 to 31 a request; 2.6 a chunk of a dense stream, 3.2 to 3.8 at usual rates."""
 
-CONTROL = ServiceCost(fixed_s=0.12, idle_cpus=0.005, request_us=5.6, chunk_us=0.2)
+CONTROL = ServiceCost(fixed_s=0.03, idle_cpus=0.007, request_us=5.6, chunk_us=0.1)
 """All services that there are once, in one process. benchmarks/pipeline_cost.py: 5.1 to 5.6 a request."""
 CONTROL_CPUS_PER_WORKER = 0.0004
 """Heartbeats, credit batches, columns: 2,000 workers must not need more than a core. benchmarks/controller_cost.py."""

@@ -9,6 +9,8 @@ Whatever grows in a load, no need becomes smaller.
 import math
 from dataclasses import dataclass
 
+import msgspec
+
 from aiperf.deploy.costs import (
     CONTROL,
     CONTROL_BYTES_PER_WORKER,
@@ -26,7 +28,10 @@ from aiperf.deploy.costs import (
     WORKER,
 )
 from aiperf.deploy.planned_load import PlannedLoad
+from aiperf.endpoint.tempo import gather_interval_ns
+from aiperf.metrics.service_cost import ServiceCost
 from aiperf.service.machine import FILES_KEPT_BACK
+from aiperf.units import NS_PER_S, ns_from_s
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +71,7 @@ def needs(load: PlannedLoad, workers: int, processors: int) -> Needs:
     )
     worker_cpus = processor_cpus = control_cpus = None
     if requests_per_s is not None and chunks_per_s is not None:
-        worker_cpus = WORKER.cpus(requests_per_s, chunks_per_s, workers)
+        worker_cpus = worker_cost(load).cpus(requests_per_s, chunks_per_s, workers)
         processor_cpus = PROCESSOR.cpus(requests_per_s, chunks_per_s, processors)
         control_cpus = CONTROL.cpus(requests_per_s, chunks_per_s, 1) + CONTROL_CPUS_PER_WORKER * workers
     return Needs(
@@ -86,6 +91,14 @@ def needs(load: PlannedLoad, workers: int, processors: int) -> Needs:
         files_per_worker=share + FILES_KEPT_BACK,
         ports_per_server=ports_per_server(load),
     )
+
+
+def worker_cost(load: PlannedLoad) -> ServiceCost:
+    """Of a worker at this load: sockets of slow streams are looked at by time, so that wake-ups are fewer."""
+    if load.request_s is None or load.gap_s is None:
+        return WORKER
+    gather_s = gather_interval_ns(ns_from_s(load.request_s), ns_from_s(load.gap_s)) / NS_PER_S
+    return msgspec.structs.replace(WORKER, gather_s=max(WORKER.gather_s, gather_s))
 
 
 def connection_bytes(tls: bool) -> int:

@@ -30,6 +30,8 @@ class PlannedLoad:
     tls: bool
     request_s: float | None = None
     """How long a request is expected to take; None if nobody said."""
+    gap_s: float | None = None
+    """Expected between two chunks of a stream; None if nobody said, or there is no second one."""
     connections_known: bool = True
     """Not where they are a guess, since at a rate nobody said how long a request takes."""
     output_tokens_known: bool = True
@@ -72,6 +74,7 @@ def planned_load(plan: Plan, phases: Sequence[PhasePlan]) -> PlannedLoad:
         requests=sum(_requests(phase, request_s) for phase in phases),
         tls=any(url.startswith("https://") for url in plan.endpoint.urls),
         request_s=request_s,
+        gap_s=plan.expectation.itl_s if plan.endpoint.streaming and length > 1 else None,
         connections_known=request_s is not None or all(phase.concurrency is not None for phase in phases),
         output_tokens_known=known,
         concurrency=max((phase.concurrency for phase in phases if phase.concurrency is not None), default=None),

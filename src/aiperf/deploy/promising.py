@@ -3,31 +3,35 @@
 Owns: load and needs → `Promise`. Does not own: the comparison with what was reached (`aiperf.metrics.promise`).
 """
 
-from aiperf.deploy import costs
-from aiperf.deploy.needs import needs
+from aiperf.deploy.costs import CONTROL as CONTROL_COST
+from aiperf.deploy.costs import PROCESSOR as PROCESSOR_COST
+from aiperf.deploy.costs import ROW_BYTES
+from aiperf.deploy.needs import needs, worker_cost
 from aiperf.deploy.planned_load import PlannedLoad
 from aiperf.metrics.promise import CONTROL, PROCESSOR, WORKER, ProcessPromise, Promise
 from aiperf.plan.expectation import ExpectationPlan
 
 MS_PER_S = 1_000
+BYTES_PER_MB = 1_000_000
 
 
 def promise_of(load: PlannedLoad, expectation: ExpectationPlan, workers: int, processors: int) -> Promise:
     """What can be promised of this load on so many processes."""
     needed = needs(load, workers, processors)
-    rows_bytes = costs.ROW_BYTES * load.requests
     return Promise(
         workers=workers,
         processes={
-            WORKER: ProcessPromise(cost=costs.WORKER, cpus=needed.worker_cpus, memory_mb=needed.worker_bytes / 1e6),
+            WORKER: ProcessPromise(
+                cost=worker_cost(load), cpus=needed.worker_cpus, memory_mb=needed.worker_bytes / BYTES_PER_MB
+            ),
             PROCESSOR: ProcessPromise(
-                cost=costs.PROCESSOR, cpus=needed.processor_cpus, memory_mb=needed.processor_bytes / 1e6
+                cost=PROCESSOR_COST, cpus=needed.processor_cpus, memory_mb=needed.processor_bytes / BYTES_PER_MB
             ),
             CONTROL: ProcessPromise(
-                cost=costs.CONTROL,
+                cost=CONTROL_COST,
                 cpus=needed.control_cpus,
-                memory_mb=(needed.control_bytes - rows_bytes) / 1e6,
-                row_bytes=costs.ROW_BYTES,
+                memory_mb=(needed.control_bytes - ROW_BYTES * load.requests) / BYTES_PER_MB,
+                row_bytes=ROW_BYTES,
             ),
         },
         connections=load.connections if load.connections_known else None,

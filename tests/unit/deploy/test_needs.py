@@ -34,10 +34,10 @@ def test_memory_of_connections(connections: int, tls: bool, worker_mib: int, ker
 @pytest.mark.parametrize(
     ("requests_per_s", "chunks", "workers", "processors", "control"),
     [
-        (1, 1, 0.010, 0.003, 0.005),  # nearly idle
-        (1_000, 1, 0.052, 0.038, 0.011),
-        (1_000, 100, 0.975, 0.434, 0.031),  # 100,000 chunks/s
-        (10, 100, 0.042, 0.007, 0.006),  # 1,000 chunks/s, most of which wake the worker up
+        (1, 1, 0.010, 0.003, 0.007),  # nearly idle
+        (1_000, 1, 0.052, 0.038, 0.013),
+        (1_000, 100, 0.975, 0.434, 0.023),  # 100,000 chunks/s
+        (10, 100, 0.042, 0.007, 0.008),  # 1,000 chunks/s, most of which wake the worker up
     ],
 )
 def test_cpus_at_a_pace(requests_per_s: float, chunks: int, workers: float, processors: float, control: float) -> None:
@@ -45,6 +45,20 @@ def test_cpus_at_a_pace(requests_per_s: float, chunks: int, workers: float, proc
     assert needed.worker_cpus == pytest.approx(workers, abs=0.001)
     assert needed.processor_cpus == pytest.approx(processors, abs=0.001)
     assert needed.control_cpus == pytest.approx(control, abs=0.001)
+
+
+@pytest.mark.parametrize(
+    ("request_s", "gap_s", "cpus"),
+    [
+        (None, None, 0.048),
+        (1.0, 0.02, 0.048),  # each chunk is read as it comes
+        (10.0, 0.5, 0.030),  # every 4.9 ms, what has come until then
+        (20.0, 2.0, 0.026),  # every 9.8 ms
+    ],
+)
+def test_slow_streams_wake_a_worker_up_less_often(request_s: float | None, gap_s: float | None, cpus: float) -> None:
+    slow = load(requests_per_s=10, chunks_per_request=128, request_s=request_s, gap_s=gap_s)
+    assert needs(slow, 1, 1).worker_cpus == pytest.approx(cpus, abs=0.001)
 
 
 @pytest.mark.parametrize(
