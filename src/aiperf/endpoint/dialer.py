@@ -84,6 +84,8 @@ class Dialer:
         self._connects_left = settings.connects_per_tick
         self._handshakes_left = settings.handshakes_per_tick
         self._pace = Pace(settings.connects_per_s)
+        self._first_pool = 0
+        """Whose turn to connect comes first: the pace must not give all of it to one target, whose queue would overflow."""
 
     @property
     def connecting_count(self) -> int:
@@ -104,7 +106,8 @@ class Dialer:
         self._handshakes_left = self._settings.handshakes_per_tick
         for url_index, result in self._resolver.finished():
             self._take_addresses(self._pools[url_index], result)
-        for pool in self._pools:
+        first, self._first_pool = self._first_pool, (self._first_pool + 1) % len(self._pools)
+        for pool in (*self._pools[first:], *self._pools[:first]):
             if pool.waiting:
                 self._begin_connects(pool)
         if self._failed:
