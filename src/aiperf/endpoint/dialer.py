@@ -85,7 +85,7 @@ class Dialer:
         self._handshakes_left = settings.handshakes_per_tick
         self._pace = Pace(settings.connects_per_s)
         self._first_pool = 0
-        """Whose turn to connect comes first: the pace must not give all of it to one target, whose queue would overflow."""
+        """Whose turn comes first: were all of the pace given to one target after another, its queue would overflow."""
 
     @property
     def connecting_count(self) -> int:

@@ -154,6 +154,17 @@ def test_a_connection_to_itself_is_a_refused_one(bench, stack, sources):
         assert "nothing listens there" in exchange.error_text
 
 
+def test_targets_share_the_pace(listen, bench):
+    """The first one's requests come first, and do not keep the second one's waiting until they are all connected."""
+    first, second = listen(), listen()
+    at = bench(first.url, second.url, connects_per_s=100)
+    for url_index in (0,) * 60 + (1,) * 60:
+        at.submit(url_index=url_index)
+    at.run_until(lambda: at.client.open_connection_count == 40)
+    assert len(first.local_ends()) >= 12
+    assert len(second.local_ends()) >= 10
+
+
 def test_nothing_listens(bench):
     with dead_port() as port:
         exchange = bench(f"http://127.0.0.1:{port}").fetch()
