@@ -160,7 +160,7 @@ def test_targets_share_the_pace(listen, bench):
     at = bench(first.url, second.url, connects_per_s=100)
     for url_index in (0,) * 60 + (1,) * 60:
         at.submit(url_index=url_index)
-    at.run_until(lambda: at.client.open_connection_count == 40)
+    at.run_until(lambda: at.client.open_connection_count >= 40)
     assert len(first.local_ends()) >= 12
     assert len(second.local_ends()) >= 10
 
