@@ -57,8 +57,11 @@ PORT_SHARE = 0.75
 PATIENCE_S = 600
 """Beyond what the run should take."""
 BYTES_PER_MB = 1e6
+COUNTED_EVERY_S = 0.25
+SHOWN_EVERY_S = 10
+WEIGHING_PAUSES_S = (1, 30)
 SAMPLE_COST_MAX = 0.02
-"""Share of the time that sampling may take."""
+"""Share of the time that weighing may take, within these pauses."""
 
 
 def enter_namespace() -> None:
@@ -145,12 +148,10 @@ def pss_bytes(pid: int) -> int:
     return 0
 
 
-def cpu_s(pid: int) -> float:
-    """Of a process's own threads. Source: proc_pid_stat(5)."""
-    with contextlib.suppress(OSError):
-        words = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-        return (int(words[11]) + int(words[12])) / os.sysconf("SC_CLK_TCK")
-    return 0.0
+def children_cpu_s() -> float:
+    """Of all processes below this one that have ended, and of theirs."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def open_sockets() -> int:
@@ -161,65 +162,59 @@ def open_sockets() -> int:
 
 @dataclass(slots=True)
 class Samples:
-    """What was seen while the run lasted: highest values, and the CPU time of each process so far."""
+    """What was seen while the run lasted: highest values."""
 
     sockets_before: int = field(default_factory=open_sockets)
     aiperf_bytes: int = 0
     server_bytes: int = 0
     processes: int = 0
     connections: int = 0
-    cpu_by_pid: dict[int, float] = field(default_factory=dict)
-    is_server: dict[int, bool] = field(default_factory=dict)
+    aiperf_cpu_s: float = 0.0
+    server_cpu_s: float = 0.0
 
-    def connections_now(self) -> int:
-        return (open_sockets() - self.sockets_before) // 2
+    def count_connections(self) -> int:
+        """Those open now."""
+        now = (open_sockets() - self.sockets_before) // 2
+        self.connections = max(self.connections, now)
+        return now
 
-    def take(self, run: int, server: int) -> None:
-        for pid, is_server in ((run, False), (server, True)):
-            pids = list(tree(pid))
-            total = sum(map(pss_bytes, pids))
-            for each in pids:
-                self.cpu_by_pid[each] = max(cpu_s(each), self.cpu_by_pid.get(each, 0.0))
-                self.is_server[each] = is_server
-            if is_server:
-                self.server_bytes = max(self.server_bytes, total)
-            else:
-                self.aiperf_bytes = max(self.aiperf_bytes, total)
-                self.processes = max(self.processes, len(pids))
-        self.connections = max(self.connections, self.connections_now())
-
-    def cpu_s(self, *, of_server: bool) -> float:
-        return sum(used for pid, used in self.cpu_by_pid.items() if self.is_server[pid] == of_server)
+    def weigh(self, run: int, server: int) -> None:
+        pids = list(tree(run))
+        self.processes = max(self.processes, len(pids))
+        self.aiperf_bytes = max(self.aiperf_bytes, sum(map(pss_bytes, pids)))
+        self.server_bytes = max(self.server_bytes, sum(map(pss_bytes, tree(server))))
 
 
 def watched(command: list[str], server: subprocess.Popen, limit_s: float, *, verbose: bool) -> tuple[Samples, float]:
     """Runs the benchmark and samples it. Raises: SystemExit if it fails."""
-    samples, began = Samples(), time.monotonic()
+    samples, began, clock = Samples(), time.monotonic(), time.monotonic
+    cpu_before_s = children_cpu_s()
     run = subprocess.Popen(command, stdout=subprocess.DEVNULL)
-    shown = began
+    shown = weighed = began
+    pause_s = WEIGHING_PAUSES_S[0]
     try:
         while run.poll() is None:
-            if time.monotonic() - began > limit_s:
+            if clock() - began > limit_s:
                 raise SystemExit(f"the run did not end within {limit_s:,.0f} s")
-            took = -time.monotonic()
-            samples.take(run.pid, server.pid)
-            took += time.monotonic()
-            if verbose and time.monotonic() - shown > 10:
-                shown = time.monotonic()
-                print(
-                    f"  {shown - began:5.0f} s: {samples.connections_now():,} connections, "
-                    f"{samples.aiperf_bytes / BYTES_PER_MB:,.0f} MB",
-                    flush=True,
-                )
+            connections = samples.count_connections()
+            if clock() - weighed > pause_s:
+                weighed = clock()
+                samples.weigh(run.pid, server.pid)
+                pause_s = min(max((clock() - weighed) / SAMPLE_COST_MAX, WEIGHING_PAUSES_S[0]), WEIGHING_PAUSES_S[1])
+            if verbose and clock() - shown > SHOWN_EVERY_S:
+                shown = clock()
+                memory = f"{samples.aiperf_bytes / BYTES_PER_MB:,.0f} MB"
+                print(f"  {shown - began:5.0f} s: {connections:,} connections, {memory}", flush=True)
             with contextlib.suppress(subprocess.TimeoutExpired):
-                run.wait(max(0.25, took / SAMPLE_COST_MAX))
+                run.wait(COUNTED_EVERY_S)
     finally:
         if run.poll() is None:
             run.send_signal(signal.SIGTERM)
             run.wait()
+    samples.aiperf_cpu_s = children_cpu_s() - cpu_before_s
     if run.returncode:
         raise SystemExit(f"the run failed with exit code {run.returncode}")
-    return samples, time.monotonic() - began
+    return samples, clock() - began
 
 
 # The join
@@ -305,8 +300,7 @@ def report(samples: Samples, took_s: float, found: Joined, folder: Path) -> None
     print(f"open at once        {samples.connections:,} connections; {found.at_once:,} streams in service")
     print(f"memory, all aiperf  {samples.aiperf_bytes / BYTES_PER_MB:,.0f} MB PSS in {samples.processes} processes")
     print(f"memory, mock server {samples.server_bytes / BYTES_PER_MB:,.0f} MB PSS")
-    print(f"CPU                 aiperf {samples.cpu_s(of_server=False):,.0f} s, mock server "
-          f"{samples.cpu_s(of_server=True):,.0f} s")  # fmt: skip
+    print(f"CPU                 aiperf {samples.aiperf_cpu_s:,.0f} s, mock server {samples.server_cpu_s:,.0f} s")
     if len(found.ttft_errors_ms):
         p50, p99, most = np.percentile(np.abs(found.ttft_errors_ms), (50, 99, 100))
         print(f"TTFT error          p50 {p50:.3f} ms, p99 {p99:.3f} ms, max {most:.3f} ms "
@@ -357,8 +351,10 @@ def main() -> None:
                 profile_command(options, urls, folder), server, limit_s, verbose=not options.quiet
             )
         finally:
+            cpu_before_s = children_cpu_s()
             server.send_signal(signal.SIGTERM)
             server.wait()
+        samples.server_cpu_s = children_cpu_s() - cpu_before_s
         report(samples, took_s, joined(folder), folder)
 
 
