@@ -19,7 +19,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-NUMBER = re.compile(r"(?<![\w.])\d[\d,]*(?:\.\d+)?(?![\w])|(?<![\w.])\d[\d,]*(?:\.\d+)?(?=%|ms|µs|s\b)")
+NUMBER = re.compile(r"\d[\d,]*(?:\.\d+)?")
 
 
 def figures_of(tree: Path, bench: str, arguments: list[str]) -> dict[str, list[float]]:
@@ -42,7 +42,7 @@ def figures(output: str) -> dict[str, list[float]]:
     """Numbers by the line that they stand in, itself without them."""
     found: dict[str, list[float]] = {}
     for line in output.splitlines():
-        numbers = [float(text.replace(",", "").rstrip(".")) for text in NUMBER.findall(line)]
+        numbers = [float(text.replace(",", "")) for text in NUMBER.findall(line)]
         if numbers:
             found[" ".join(NUMBER.sub("#", line).split())] = numbers
     return found

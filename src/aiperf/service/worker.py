@@ -28,6 +28,7 @@ from aiperf.schedule.dispatcher import Dispatcher
 from aiperf.schedule.phases import PROFILING
 from aiperf.service.cpu_pressure import read_cpu_pressure
 from aiperf.service.credit_account import CreditAccount
+from aiperf.service.garbage import TIMING_THRESHOLDS, set_aside
 from aiperf.service.membership import DismissedError
 from aiperf.service.slice_outlet import SliceOutlet
 from aiperf.service.supply import Supply
@@ -243,6 +244,7 @@ class Worker:
                 except ValueError as error:
                     await self._leave_before_time(str(error))
                 if isinstance(message, PreparePhase):
+                    set_aside(TIMING_THRESHOLDS)
                     self._cpu_at_start = read_cpu_pressure()
                     self._freed_ns.clear()
                 self._pump()
