@@ -18,7 +18,8 @@ from aiperf.metrics.promise_kept import PromiseKept, compare
 from aiperf.metrics.rates import RunView
 from aiperf.metrics.run_facts import RunFacts
 from aiperf.metrics.steady import steady_window
-from aiperf.metrics.verdict import Verdict, is_capped, judge
+from aiperf.metrics.verdict import Verdict, judge
+from aiperf.metrics.verdict_punctuality import is_capped
 from aiperf.metrics.worker_rows import start_lags_ns, worker_rows
 from aiperf.record.facts import NONE
 from aiperf.schedule.ledger import Ledger

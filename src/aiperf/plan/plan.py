@@ -312,6 +312,10 @@ class ResultsPlan(Section):
         str | None,
         option("Objectives a good request meets, in the metrics' units.", "--goodput", metavar='"TAG:VALUE …"'),
     ] = None
+    require_valid: Annotated[
+        bool,
+        option("End with exit code 5 if the verdict is `invalid`.", "--require-valid"),
+    ] = False
     artifact_dir: Annotated[
         Path,
         option("Results go to a folder of the run in here.", "--output-artifact-dir", "--artifact-dir", metavar="DIR"),

@@ -100,6 +100,7 @@ def export_results(order: ExportResults, received: Received, layout: Layout, pla
         failed_count=partial.totals.failed_count,
         verdict=summary.verdict.status,
         first_error=_first_error(summary),
+        heaviest_reason=summary.verdict.reasons[0].text if summary.verdict.reasons else "",
     )
 
 

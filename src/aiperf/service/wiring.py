@@ -89,6 +89,8 @@ class Surroundings:
     """What is still to be done when the services have left, for as long as guests stay."""
     dismissed: asyncio.Event = field(default_factory=asyncio.Event)
     """A service of the host was told to leave before its time: it is no more than lost."""
+    refused: asyncio.Event = field(default_factory=asyncio.Event)
+    """The run is over and not as it was required to be: the exit code of a run that nobody started says so, too."""
 
     @property
     def leaves(self) -> asyncio.Event:
@@ -120,6 +122,8 @@ async def run_service(service: ServiceSeat, around: Surroundings) -> None:
     if service.service_type is ServiceType.SYSTEM_CONTROLLER:
         controller = _system_controller(around)
         await run_until_told_to_leave(controller.run(), controller.leave, around.told_to_leave)
+        if controller.is_refused:
+            around.refused.set()
         around.afterwards.append(controller.turn_away)
         return
     seat = Seat(around.connect("control", service.service_id), service.service_id)
@@ -173,6 +177,7 @@ def _system_controller(around: Surroundings) -> SystemController:
             operator=OPERATOR,
             started_ns=clock.now_ns(),
             min_workers=around.plan.kubernetes.min_workers,
+            require_valid=around.plan.results.require_valid,
             model_wait_ns=ns_from_s(around.plan.endpoint.wait_for_model_timeout_s),
         ),
         clock=clock,

@@ -241,6 +241,8 @@ class ResultsExported(Message):
     failed_count: int
     verdict: str
     first_error: str
+    heaviest_reason: str = ""
+    """Of the verdict, in words; empty if there is none."""
 
 
 class Exit(Message):
