@@ -20,10 +20,13 @@ from aiperf.cli.service import run as run_service
 from aiperf.deploy.layouts import local_layout, worker_count
 from aiperf.deploy.line import BusLine
 from aiperf.deploy.local import MultiProcessServiceManager, private_work_dir
-from aiperf.errors import ExitCode
-from aiperf.plan.origins import is_given
+from aiperf.endpoint.reach import reach_problems
+from aiperf.endpoint.target import Target
+from aiperf.errors import ExitCode, PlanError
+from aiperf.plan.origins import DEFAULT, Origins, is_given
 from aiperf.plan.plan import Plan, settled
-from aiperf.schedule.phases import phases
+from aiperf.plan.source_address import source_addresses
+from aiperf.schedule.phases import PhasePlan, connections_at_once, phases
 from aiperf.service.host import remove_run_dirs
 from aiperf.service.layout import Layout
 from aiperf.service.machine import this_machine
@@ -42,7 +45,7 @@ def run(argv: Sequence[str]) -> int:
     if plan.kubernetes.kubernetes:
         return _run_in_cluster(plan, run_id, seed)
     schedule = phases(plan, seed)
-    workers = worker_count(schedule, plan.services, this_machine())
+    workers = _workers_within_reach(plan, schedule, origins)
     artifact_dir = make_artifact_dir(plan, plan.results.artifact_dir)
     with contextlib.ExitStack() as stack:
         signal.pthread_sigmask(signal.SIG_BLOCK, ENDING_SIGNALS)
@@ -61,6 +64,24 @@ def run(argv: Sequence[str]) -> int:
         leave_for_services(layout, plan, work_dir)
         finished = _run_local(layout, plan)
     return report(finished, plan.services.ui)
+
+
+def _workers_within_reach(plan: Plan, schedule: Sequence[PhasePlan], origins: Origins) -> int:
+    """How many workers carry the load. Raises: PlanError with all that keeps this machine from carrying it."""
+    endpoint = plan.endpoint
+    problems = reach_problems(
+        sources=source_addresses(endpoint.source_addresses),
+        targets=[Target.from_url(url, insecure=True) for url in endpoint.urls],  # no certificate is looked at here
+        connections=connections_at_once(schedule),
+        origin=origins.get("source_addresses", DEFAULT),
+    )
+    try:
+        workers = worker_count(schedule, plan.services, this_machine())
+    except PlanError as error:
+        raise PlanError(*error.problems, *problems) from None
+    if problems:
+        raise PlanError(*problems)
+    return workers
 
 
 def _run_in_cluster(plan: Plan, run_id: str, seed: int) -> int:

@@ -15,6 +15,8 @@ class ClientCounters:
     """Kernel stamps that could not be and gave way to the clock."""
     coalesced_read_count: int = 0
     """Reads that held more than one chunk of the transfer coding."""
+    asked_read_count: int = 0
+    """Reads of several events of which the kernel was asked whether they came in one segment."""
     event_stream_count: int = 0
     """Responses that are streams of events."""
     retry_count: int = 0
@@ -56,6 +58,7 @@ class ClientCounters:
             "user_stamped_read_count": self.user_stamped_read_count,
             "replaced_stamp_count": self.replaced_stamp_count,
             "coalesced_read_count": self.coalesced_read_count,
+            "asked_read_count": self.asked_read_count,
             "event_stream_count": self.event_stream_count,
             "retry_count": self.retry_count,
             "connect_failure_count": self.connect_failure_count,

@@ -24,6 +24,7 @@ from pydantic import (
 
 from aiperf.plan.kubernetes import KubernetesPlan
 from aiperf.plan.section import Section, option
+from aiperf.plan.source_address import checked_source
 from aiperf.plan.values import (
     file_name_part,
     json_fields,
@@ -125,6 +126,13 @@ class EndpointPlan(Section):
             "--connect-rate",
         ),
     ] = None  # fmt: skip
+    source_addresses: Annotated[
+        tuple[Annotated[str, Checked(checked_source)], ...],
+        option(
+            "Local addresses to connect from in turn: one, a range A-B, a network A/BITS. Default: the system chooses.",
+            "--source-address", metavar="ADDRESSES", repeatable=True,
+        ),
+    ] = ()  # fmt: skip
     wait_for_model_timeout_s: Annotated[
         NonNegativeFloat,
         option("Before the load, wait so long for the model to answer; 0: do not wait.", "--wait-for-model-timeout"),
