@@ -17,9 +17,12 @@ from aiperf.cli.operator import ENDING_SIGNALS, Operator
 from aiperf.cli.outcome import make_artifact_dir, report
 from aiperf.cli.service import leave_for_services
 from aiperf.cli.service import run as run_service
-from aiperf.deploy.layouts import local_layout, worker_count
+from aiperf.deploy.layouts import local_layout
 from aiperf.deploy.line import BusLine
 from aiperf.deploy.local import MultiProcessServiceManager, private_work_dir
+from aiperf.deploy.local_size import processor_count, worker_count
+from aiperf.deploy.planned_load import PlannedLoad, planned_load
+from aiperf.deploy.promising import promise_of
 from aiperf.endpoint.reach import reach_problems
 from aiperf.endpoint.target import Target
 from aiperf.errors import ExitCode, PlanError
@@ -45,7 +48,9 @@ def run(argv: Sequence[str]) -> int:
     if plan.kubernetes.kubernetes:
         return _run_in_cluster(plan, run_id, seed)
     schedule = phases(plan, seed)
-    workers = _workers_within_reach(plan, schedule, origins)
+    load = planned_load(plan, schedule)
+    workers = _workers_within_reach(plan, schedule, load, origins)
+    processors = processor_count(workers, plan.services.record_processors_count)
     artifact_dir = make_artifact_dir(plan, plan.results.artifact_dir)
     with contextlib.ExitStack() as stack:
         signal.pthread_sigmask(signal.SIG_BLOCK, ENDING_SIGNALS)
@@ -54,10 +59,11 @@ def run(argv: Sequence[str]) -> int:
         layout = local_layout(
             run_id=run_id,
             workers=workers,
-            processors=plan.services.record_processors_count,
+            processors=processors,
             artifact_dir=artifact_dir,
             work_dir=work_dir,
             seed=seed,
+            promise=promise_of(load, plan.expectation, workers, processors),
         )
         stack.callback(remove_run_dirs, layout)
         Path(layout.data_dir).mkdir(mode=0o700)
@@ -66,7 +72,7 @@ def run(argv: Sequence[str]) -> int:
     return report(finished, plan.services.ui)
 
 
-def _workers_within_reach(plan: Plan, schedule: Sequence[PhasePlan], origins: Origins) -> int:
+def _workers_within_reach(plan: Plan, schedule: Sequence[PhasePlan], load: PlannedLoad, origins: Origins) -> int:
     """How many workers carry the load. Raises: PlanError with all that keeps this machine from carrying it."""
     endpoint = plan.endpoint
     problems = reach_problems(
@@ -76,7 +82,7 @@ def _workers_within_reach(plan: Plan, schedule: Sequence[PhasePlan], origins: Or
         origin=origins.get("source_addresses", DEFAULT),
     )
     try:
-        workers = worker_count(schedule, plan.services, this_machine())
+        workers = worker_count(load, plan.services, this_machine())
     except PlanError as error:
         raise PlanError(*error.problems, *problems) from None
     if problems:

@@ -106,8 +106,8 @@ class HttpClient:
         self._sender = Sender(
             anchor_ns=clock.anchor_ns,
             selector=self._selector,
-            tls_buffers=self._tls_buffers,
             counters=self.counters,
+            tls_buffers=self._tls_buffers,
             hurry=self._hurry,
         )
         self._quiet_ns = 0

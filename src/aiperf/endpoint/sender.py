@@ -31,14 +31,14 @@ class Sender:
         *,
         anchor_ns: int,
         selector: Selector,
-        tls_buffers: TlsBuffers,
         counters: ClientCounters,
+        tls_buffers: TlsBuffers,
         hurry: Callable[[], None],
     ) -> None:
         """`anchor_ns`: the run clock minus the monotonic one."""
         self._anchor_ns = anchor_ns
-        self._counters = counters
         self._selector = selector
+        self._counters = counters
         self._tls_buffers = tls_buffers
         self._hurry = hurry
         self._half_sent: set[Connection] = set()

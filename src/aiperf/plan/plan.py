@@ -22,6 +22,7 @@ from pydantic import (
     SecretStr,
 )
 
+from aiperf.plan.expectation import ExpectationPlan
 from aiperf.plan.kubernetes import KubernetesPlan
 from aiperf.plan.section import Section, option
 from aiperf.plan.source_address import checked_source
@@ -373,6 +374,7 @@ class Plan(Section):
     input: InputPlan = Field(default_factory=InputPlan)
     load: LoadPlan = Field(default_factory=LoadPlan)
     warmup: WarmupPlan = Field(default_factory=WarmupPlan)
+    expectation: ExpectationPlan = Field(default_factory=ExpectationPlan)
     results: ResultsPlan = Field(default_factory=ResultsPlan)
     services: ServicesPlan = Field(default_factory=ServicesPlan)
     kubernetes: KubernetesPlan = Field(default_factory=KubernetesPlan)

@@ -14,6 +14,7 @@ from aiperf.metrics.distribution import RARE_PERCENTS, MetricResult
 from aiperf.metrics.summary import Summary
 from aiperf.metrics.verdict_reasons import Severity
 from aiperf.report.atomic import write_atomic
+from aiperf.report.promise_text import promise_parts
 from aiperf.report.summary_json import load_summary
 
 if TYPE_CHECKING:
@@ -229,6 +230,7 @@ def _facts(summary: Summary, artifact_dir: Path | None, width: int) -> "Table":
             ("Throughput", [*_throughput(summary, width)]),
             ("Load", _lines(_load(summary), width)),
             ("Requests", _lines(_requests(summary), width)),
+            ("Promise", _lines(promise_parts(summary.promise), width)),
         ),
         (("Errors", [*_errors(summary)]),),
         (("Verdict", [*_verdict(summary)]), ("Warnings", [_line(_printable(text)) for text in summary.warnings])),

@@ -21,6 +21,8 @@ SPECIAL_TEXTS = {
     "extra_inputs": "n:[1, 2]",
     "goodput": "request_latency:250",
     "node_ip": "10.0.0.1",
+    "expected_ttft": "500ms",
+    "expected_itl": "0.03s",
     "source_addresses": "127.0.0.2-127.0.0.9",
     "tolerations": "gpu=yes:NoSchedule,spot",
     **{field.name: "2" for field in FIELDS if field.name.endswith("_cpu")},
