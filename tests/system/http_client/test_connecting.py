@@ -4,6 +4,7 @@ import resource
 import shutil
 import socket
 import subprocess
+import time
 from collections import Counter
 from contextlib import closing
 
@@ -181,6 +182,26 @@ def test_a_full_accept_queue_is_a_timeout_that_names_it_and_is_not_hammered(list
     assert errors(exchanges) == {ErrorKind.CONNECT_TIMEOUT: len(late)}
     assert all("accept queue is full" in exchange.error_text for exchange in late)
     assert at.client.counters.connect_failure_count == len(late), "one attempt each"
+
+
+def test_a_client_that_was_too_busy_to_look_is_no_timeout(serve, bench):
+    """The answer to the connect came in time; this side's lateness is not the service's."""
+    at = bench(serve(answer_all).url, connect_timeout_s=0.2)
+    exchange = at.submit()
+    time.sleep(0.3)
+    at.client.tick()
+    at.run_until(lambda: exchange.end_ns >= 0)
+    assert exchange.outcome == Outcome.COMPLETED
+
+
+def test_a_refusal_that_was_not_looked_at_is_no_timeout_either(bench):
+    with dead_port() as port:
+        at = bench(f"http://127.0.0.1:{port}", connect_timeout_s=0.2)
+        exchange = at.submit()
+        time.sleep(0.3)
+        at.client.tick()
+        at.run_until(lambda: exchange.end_ns >= 0)
+    assert exchange.error_kind == ErrorKind.CONNECT_REFUSED
 
 
 def test_no_descriptor_left_is_this_sides_failure(serve, bench):
