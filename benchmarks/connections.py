@@ -284,8 +284,9 @@ def joined(folder: Path) -> Joined:
         true_ns = ttft_by_id.get(line.metadata.x_request_id)
         if line.metrics.time_to_first_token is not None and true_ns is not None:
             differences.append(line.metrics.time_to_first_token.value - true_ns / NS_PER_MS)
-    instants = np.concatenate((np.array(begins, np.int64), np.array(ends, np.int64)))
-    steps = np.concatenate((np.ones(len(begins), np.int64), -np.ones(len(ends), np.int64)))
+    # Ends first: of two at the same instant one takes the other's place.
+    instants = np.concatenate((np.array(ends, np.int64), np.array(begins, np.int64)))
+    steps = np.concatenate((-np.ones(len(ends), np.int64), np.ones(len(begins), np.int64)))
     at_once = int(np.cumsum(steps[np.argsort(instants, kind="stable")]).max(initial=0))
     return Joined(request_count, errors, at_once, np.array(differences))
 
