@@ -14,6 +14,7 @@ from tests.ports import dead_port, free_port
 
 from aiperf.endpoint.exchange import ErrorKind, Outcome
 from aiperf.endpoint.local_ports import PortShare
+from aiperf.endpoint.resolver import Address
 
 
 def answer_all(peer):
@@ -24,9 +25,9 @@ def answer_all(peer):
 class Listener:
     """Listens on a port that connections do not come from, keeps every connection and never answers."""
 
-    def __init__(self, host: str = "127.0.0.1", *, backlog: int = 100) -> None:
+    def __init__(self, host: str = "127.0.0.1", *, backlog: int = 100, port: int = 0) -> None:
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        self._listener = socket.create_server((host, free_port()), family=family, backlog=backlog)
+        self._listener = socket.create_server((host, port or free_port()), family=family, backlog=backlog)
         self._listener.setblocking(False)
         self._kept: list[socket.socket] = []
         port = self._listener.getsockname()[1]
@@ -90,6 +91,15 @@ def test_a_port_serves_each_address_of_the_service(listen, bench, stack):
     at.run_until(lambda: at.client.open_connection_count == 8)
     for server in servers:
         assert sorted(server.local_ends()) == [("127.0.0.5", port) for port in range(40000, 40004)]
+
+
+def test_an_address_without_a_port_left_gives_way_to_the_next_one(listen, bench, stack):
+    stack.enter_context(own_network(ip_local_port_range="40000 40003"))
+    servers = [listen(host, port=20_000) for host in ("127.0.0.1", "::1")]
+    at = bench("http://127.0.0.1:20000")
+    at.client._pools[0].addresses.append(Address(socket.AF_INET6, ("::1", 20_000, 0, 0)))  # as of a name that has both
+    assert errors(sent(at, 9)) == {ErrorKind.CLIENT_RESOURCE: 1}
+    assert [len(server.local_ends()) for server in servers] == [4, 4]
 
 
 def test_workers_have_ports_of_their_own_and_take_others_only_in_need(listen, bench, stack):
