@@ -1,6 +1,7 @@
 """How many streams one machine keeps open at once, what they cost, and how true their times are.
 
-    python benchmarks/connections.py --streams 20000 --ttft 10 --itl 5 --tokens 5
+    python benchmarks/connections.py --streams 20000 --ttft 12 --itl 4 --tokens 4 --servers 2
+    python benchmarks/connections.py --streams 100000 --ttft 25 --itl 8 --tokens 5
     python benchmarks/connections.py --streams 100000 --ttft 25 --itl 5 --tokens 10 --hold 300
     python benchmarks/connections.py --streams 1000000 --ttft 280 --itl 60 --tokens 4 --connect-rate 4000
 
@@ -18,6 +19,13 @@ all processes of aiperf, which counts a page that n of them share as 1/n to each
 kernel needs for sockets is in neither. At the end each request is joined with its row in the servers' truth logs:
 the time to the first token as reported minus that between the kernel's receive stamp of the request and the server's
 send.
+
+Measured on 25 November 2026, 2 shared cores on which six others worked (load 3 to 6), Linux 6.18, Python 3.11.7, one run
+each, the first two lines of the above; no request failed, all verdicts were valid:
+
+    streams   at once   PSS, aiperf   PSS, servers   CPU, aiperf   TTFT error p50 / p99 / max
+     20,000    20,000        208 MB         128 MB                  0.006 / 0.028 /  0.6 ms
+    100,000   100,000        645 MB         533 MB          28 s    0.006 / 0.034 / 10.0 ms
 """
 
 import argparse
