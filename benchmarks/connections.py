@@ -20,7 +20,7 @@ kernel needs for sockets is in neither. At the end each request is joined with i
 the time to the first token as reported minus that between the kernel's receive stamp of the request and the server's
 send.
 
-Measured on 25 November 2026, 2 shared cores on which six others worked (load 3 to 6), Linux 6.18, Python 3.11.7, one run
+Measured on 25 November 2026, 2 shared cores on which others worked (load 3 to 6), Linux 6.18, Python 3.11.7, one run
 each, the first two lines of the above; no request failed, all verdicts were valid:
 
     streams   at once   PSS, aiperf   PSS, servers   CPU, aiperf   TTFT error p50 / p99 / max
