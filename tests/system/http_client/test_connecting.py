@@ -71,7 +71,11 @@ def test_no_local_port_left_is_this_sides_failure(listen, bench, stack):
     assert "no local port is left on this side" in exchanges[-1].error_text
 
 
-def test_each_source_address_brings_its_own_ports(listen, bench, stack):
+@pytest.mark.parametrize("windows", [True, False], ids=["windows", "no windows"])
+def test_each_source_address_brings_its_own_ports(listen, bench, stack, monkeypatch, windows):
+    """Also where the kernel cannot be told which ports to search."""
+    if not windows:
+        monkeypatch.setattr("aiperf.endpoint.local_end._kernel_knows_windows", lambda: False)
     stack.enter_context(own_network(ip_local_port_range="40000 40003"))
     server = listen()
     at = bench(server.url, source_addresses=("127.0.0.2", "127.0.0.3", "127.0.0.9"))
