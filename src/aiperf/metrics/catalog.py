@@ -287,6 +287,8 @@ ROW = {metric.tag: row for row, metric in enumerate(PER_REQUEST)}
 """Row of a per-request metric in the tables of `values_of`."""
 CENSORED = tuple(metric for metric in PER_REQUEST if metric.censoring)
 CENSORED_ROW = {metric.tag: row for row, metric in enumerate(CENSORED)}
+FROM_DUE_ROWS = [row for row, metric in enumerate(CENSORED) if metric.censoring and metric.censoring.start == "due_ns"]
+"""Of `CENSORED`: those that a request which never was sent bounds, too."""
 
 
 def values_of(r: FactsArray) -> FloatArray:

@@ -32,6 +32,8 @@ LABEL_WIDTH = 12
 NUMBER_WIDTH = 7
 STATUS_STYLE = {"valid": "green", "degraded": "yellow", "invalid": "bold red"}
 FROM_DUE = "  from intended time"
+RARE = ("p99.9", "p99.99")
+"""Shown as soon as the sample is large enough for them: as columns if there is room, else under the table."""
 
 LATENCY_ROWS = (
     ("time_to_first_token", "Time to first token"),
@@ -81,7 +83,7 @@ def render(summary: Summary, width: int, artifact_dir: Path | None = None) -> "G
     parts: list[Table | Text] = [_heading(summary), _line()]
     rows = _table_rows(summary)
     if rows:
-        parts += [_statistics_table(rows, width), *_footnotes(rows, _is_streaming(summary)), _line()]
+        parts += [_statistics_table(rows, width), *_footnotes(rows, width, _is_streaming(summary)), _line()]
     parts += [_facts(summary, artifact_dir, width - LABEL_WIDTH)]
     return Group(*parts)
 
@@ -132,7 +134,7 @@ def _statistics_table(rows: Sequence[Row], width: int) -> "Table":
 
     names = ["avg", "p50", "p90", "p95", "p99"]
     if width >= WIDE:
-        names = ["avg", "min", "p50", "p90", "p95", "p99", "max"]
+        names = ["avg", "min", "p50", "p90", "p95", "p99", *_rare_columns(rows, width), "max"]
     table = Table(box=None, padding=(0, 0), pad_edge=False, header_style="dim", expand=False)
     table.add_column("", width=27, no_wrap=True)
     table.add_column("", width=8, no_wrap=True, style="dim")
@@ -140,9 +142,24 @@ def _statistics_table(rows: Sequence[Row], width: int) -> "Table":
         table.add_column(name, justify="right", width=9 if width < WIDE else 10, no_wrap=True)
     for label, result in rows:
         unit = result.unit.removesuffix("/user")
-        cells = [_cell(result, name) for name in names]
+        cells = [_cell(result, name) if name in result.statistics else _line() for name in names]
         table.add_row(_line(label, "" if label != FROM_DUE else "dim"), unit, *cells)
     return table
+
+
+def _rare_columns(rows: Sequence[Row], width: int) -> list[str]:
+    """The percentiles beyond p99 that some row has, if all of them fit into the table."""
+    names = [name for name in RARE if any(name in result.statistics for _, result in rows)]
+    return names if width >= WIDE + 10 * len(names) else []
+
+
+def _rare_lines(rows: Sequence[Row]) -> Iterator["Text"]:
+    """Percentiles beyond p99 that are no columns."""
+    yield _line("Beyond p99:", "dim")
+    for label, result in rows:
+        rare = [f"{name} {_cell(result, name).plain} {result.unit}" for name in RARE if name in result.statistics]
+        if rare and result.unit == "ms":
+            yield _line(f"  {label:<25}{', '.join(rare)}", "dim")
 
 
 def _cell(result: MetricResult, name: str) -> "Text":
@@ -177,7 +194,9 @@ def _is_streaming(summary: Summary) -> bool:
     return bool((summary.input_config.get("endpoint") or {}).get("streaming"))
 
 
-def _footnotes(rows: Sequence[Row], is_streaming: bool) -> Iterator["Text"]:
+def _footnotes(rows: Sequence[Row], width: int, is_streaming: bool) -> Iterator["Text"]:
+    if any(name in result.statistics for _, result in rows for name in RARE) and not _rare_columns(rows, width):
+        yield from _rare_lines(rows)
     if not is_streaming:
         yield _line("Time to first token and inter-token latency need --streaming", "dim")
     small = [(label, result) for label, result in rows if result.p99_interval and result.unit == "ms"]
@@ -192,7 +211,7 @@ def _footnotes(rows: Sequence[Row], is_streaming: bool) -> Iterator["Text"]:
                 between = f"{low} {result.unit} or more" if high == "∞" else f"{low} to {high} {result.unit}"
                 yield _line(f"  {label:<25}{between}", "dim")
     if any(result.lower_bounds for _, result in rows):
-        yield _line("≥ may be higher: requests were cut before they had ended", "dim")
+        yield _line("≥ may be higher: requests were cut before they had ended, or were never sent", "dim")
     error = max(result.relative_error for _, result in rows)
     if error:
         yield _line(

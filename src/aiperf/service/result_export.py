@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import msgspec
+import numpy as np
 
 from aiperf import __version__
 from aiperf.dataset.store import Store
@@ -26,10 +27,13 @@ from aiperf.report import console, csv_export, inputs_json, summary_json
 from aiperf.report.atomic import atomic_file
 from aiperf.report.shards import completion_ranks, merge_shards
 from aiperf.schedule.ledger import Ledger
+from aiperf.schedule.phases import phases
+from aiperf.schedule.unsent import waits_ns
 from aiperf.service.column_messages import LineKind
 from aiperf.service.dataset_manager import STORE_NAME
 from aiperf.service.layout import LOG_NAME, Layout
 from aiperf.service.line_store import LineStore
+from aiperf.units import NS_PER_MS
 from aiperf.wire.messages import ExportResults, PhaseFinished, ResultsExported
 
 LINES_LOST = "they were lost with their record processor, or on the way"
@@ -73,6 +77,7 @@ def export_results(order: ExportResults, received: Received, layout: Layout, pla
         if missing:
             warnings.append(f"{name} lacks {missing} lines: {LINES_LOST}")
             lines_lost_count = max(lines_lost_count, missing)
+    _count_unsent(partial, order, plan, layout.random_seed)
     if received.lost_batch_count:
         warnings.append(f"{received.lost_batch_count} batches of records did not arrive")
 
@@ -93,6 +98,17 @@ def export_results(order: ExportResults, received: Received, layout: Layout, pla
         verdict=summary.verdict.status,
         first_error=_first_error(summary),
     )
+
+
+def _count_unsent(partial: Partial, order: ExportResults, plan: Plan, seed: int) -> None:
+    """Arrivals of the measured phase that were never sent bound what is measured from the intended time."""
+    measured = next((phase for phase in order.phases if phase.phase == Phase.PROFILING), None)
+    if measured is None or not measured.unsent_runs:
+        return
+    planned = next(phase for phase in phases(plan, seed) if phase.phase == Phase.PROFILING)
+    runs = np.frombuffer(measured.unsent_runs, np.int64).reshape(-1, 2)
+    for waited_ns in waits_ns(planned, runs, measured.unsent_until_ns, measured.start_ns):
+        partial.add_unsent(waited_ns / NS_PER_MS)
 
 
 def _sessions(store: Store) -> Any:
