@@ -135,6 +135,8 @@ class SimulatedClient:
     def close(self) -> None:
         self._asked.clear()
 
+    def observe_anew(self) -> None: ...
+
     def observations(self) -> dict[str, float]:
         return self._counters.observations()
 

@@ -75,8 +75,15 @@ def kube(argv: Sequence[str]) -> int:
     return run(argv)
 
 
+def plan(argv: Sequence[str]) -> int:
+    from aiperf.cli.capacity import run  # loads pydantic, but not what runs a benchmark
+
+    return run(argv)
+
+
 COMMANDS = {
     "profile": Command(profile, "Measure an endpoint under load."),
+    "plan": Command(plan, "Tell what a load takes, before it is sent."),
     "mock-server": Command(mock_server, "Serve an endpoint of known latency, to try aiperf on."),
     "kube": Command(kube, "Look after benchmarks in a Kubernetes cluster."),
     "service": Command(service, "Host services of a run.", hidden=True),
