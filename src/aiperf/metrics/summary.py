@@ -66,6 +66,19 @@ class RecordLedger(msgspec.Struct, frozen=True, kw_only=True):
     lines_lost: int = 0
 
 
+class Deferred(msgspec.Struct, frozen=True, kw_only=True):
+    """What record processors could not take during the load, and so waited on the workers' disks."""
+
+    bytes: int
+    slices: int
+    longest_s: float
+    """The longest time in which a worker had some waiting."""
+    after_load_s: float
+    """How long it took after the load until all of it was processed."""
+    dropped_slices: int = 0
+    """There was no room for these."""
+
+
 class Summary(msgspec.Struct, kw_only=True):
     """One run's results. Console, CSV and JSON are made of this and nothing else."""
 
@@ -87,6 +100,8 @@ class Summary(msgspec.Struct, kw_only=True):
     workers: list[dict[str, Any]]
     credits: Ledger
     records: RecordLedger
+    deferred: Deferred | None = None
+    """None if record processors kept up."""
     token_source: str
     """`server`, `tokenizer`, `mixed` or `none`."""
     tokenizer: str
@@ -141,6 +156,7 @@ def summarise(partial: Partial, run: RunFacts) -> Summary:
             batches_lost=run.batches_lost_count,
             lines_lost=run.lines_lost_count,
         ),
+        deferred=_deferred(run),
         token_source=_token_source(partial),
         tokenizer=run.tokenizer,
         timestamp_source=run.timestamp_source,
@@ -231,6 +247,18 @@ def _load(run: RunFacts, results: dict[str, MetricResult]) -> Load:
         achieved_rate=average("achieved_rate"),
         unsent_count=phase.ledger.unsent if phase else 0,
         in_flight_avg=average("effective_concurrency"),
+    )
+
+
+def _deferred(run: RunFacts) -> Deferred | None:
+    if not run.deferred_bytes and not run.dropped_slice_count:
+        return None
+    return Deferred(
+        bytes=run.deferred_bytes,
+        slices=run.deferred_slice_count,
+        longest_s=run.deferred_s,
+        after_load_s=run.deferred_after_load_s,
+        dropped_slices=run.dropped_slice_count,
     )
 
 

@@ -6,7 +6,7 @@ Owns: which files are written, under which names and in which order. Does not ow
 The summary is written last: where it is, everything it names is there too.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -178,7 +178,11 @@ def _run_facts(
         workers=workers,
         lost_services=[f"{name}: {reason}" for name, reason in reasons.items()],
         slices_lost_count=order.lost_slice_count,
-        deferred_bytes=sum(int(worker.observations.get("deferred_bytes", 0)) for worker in workers),
+        deferred_bytes=int(sum(_observed(workers, "deferred_bytes"))),
+        deferred_slice_count=int(sum(_observed(workers, "deferred_slice_count"))),
+        deferred_s=max(_observed(workers, "deferred_s"), default=0.0),
+        deferred_after_load_s=max(_observed(workers, "deferred_after_load_s"), default=0.0),
+        dropped_slice_count=int(sum(_observed(workers, "dropped_slice_count"))),
         tokenizer=order.tokenizer,
         timestamp_source=_timestamp_source(order.worker_observations),
         warnings=warnings,
@@ -201,6 +205,11 @@ def _processes(order: ExportResults, received: Received, layout: Layout) -> dict
     if len(layout.host_of(ServiceType.RECORDS_MANAGER).services) < len(SINGLETONS):
         return order.processor_observations
     return order.processor_observations | {"control": process_cost(received.cpu_at_start_s)}
+
+
+def _observed(workers: Sequence[WorkerFacts], name: str) -> list[Any]:
+    """What each worker observed by that name."""
+    return [worker.observations.get(name, 0) for worker in workers]
 
 
 def _ledger(phase: PhaseFinished, totals: Totals) -> Ledger:

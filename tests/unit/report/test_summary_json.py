@@ -22,7 +22,7 @@ def test_the_keys_stand_in_their_order(written):
         "request_throughput", "output_token_throughput", "request_count", "error_request_count", "censored_count",
         "benchmark_duration", "effective_concurrency",
         "input_config", "run_info", "was_cancelled", "is_complete", "error_summary", "start_time", "end_time",
-        "verdict", "load", "workers", "credits", "records", "token_source", "tokenizer", "timestamp_source",
+        "verdict", "load", "workers", "credits", "records", "deferred", "token_source", "tokenizer", "timestamp_source",
         "warnings", "artifacts", "promise",
     ]  # fmt: skip
 
