@@ -79,7 +79,7 @@ BOUNDS = (
         "one parser for each response under way",
         f"an event {_size(EVENT_LIMIT_BYTES)}, a body {_size(BODY_LIMIT_BYTES)}, a text to be counted "
         f"{_size(TEXT_LIMIT_BYTES)}",
-        "the request fails as `body_too_large` or `malformed_body`; tokens of a longer text are not counted on this side",
+        "the request fails as `body_too_large` or `malformed_body`; a longer text is not counted on this side",
     ),
     Bound(
         "record processor, finished records",
