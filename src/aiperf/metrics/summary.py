@@ -74,7 +74,7 @@ class Deferred(msgspec.Struct, frozen=True, kw_only=True):
     longest_s: float
     """The longest time in which a worker had some waiting."""
     after_load_s: float
-    """How long it took after the load until all of it was processed."""
+    """How long it took after the load until record processors had taken all of it."""
     dropped_slices: int = 0
     """There was no room for these."""
 
