@@ -215,22 +215,33 @@ def describe(ranked: Ranked, unit: str, known: Ranked | None = None) -> MetricRe
     names = [percentile_name(percent) for percent in percents]
     values = percentiles(ranked, percents, count)
     statistics.update(zip(names, values, strict=True))
-    lower_bounds: list[str] = []
-    bound_count = count - known.count if known is not None else 0
-    if known is not None and bound_count:
-        raised = percentiles(known, percents, count)
-        reached = [name for name, value, high in zip(names, values, raised, strict=True) if high > value]
-        lower_bounds = ["avg", "max", "sum", *reached]
+    known = known or ranked
+    lower_bounds = ["avg", "max", "sum"] if known.count < count else []
+    lower_bounds += _raised(ranked, known, statistics, count)
+    bound_count = count - known.count
     interval = p99_interval(ranked) if count < RARE_PERCENTS[99.0] else None
     return MetricResult(unit, statistics, lower_bounds, bound_count, interval, _relative_error(ranked))
+
+
+def _raised(ranked: Ranked, known: Ranked, statistics: dict[str, float], count: int) -> list[str]:
+    """Which of least value and percentiles are higher when whatever is not known is +∞."""
+    if known.count == ranked.count:
+        return []
+    percents = supported_percents(count)
+    names = [percentile_name(percent) for percent in percents]
+    high = {"min": known.minimum} | dict(zip(names, percentiles(known, percents, count), strict=True))
+    return [name for name, value in high.items() if value > statistics[name]]
 
 
 def _relative_error(ranked: Ranked) -> float:
     return RELATIVE_ERROR if isinstance(ranked, Sketch) else 0.0
 
 
-def adjusted(ranked: Ranked, unit: str, failed_count: int) -> MetricResult | None:
-    """The percentiles were every failed request at +∞, without avg and max if there is one; None without values."""
+def adjusted(ranked: Ranked, unit: str, failed_count: int, known: Ranked | None = None) -> MetricResult | None:
+    """The percentiles were every failed request at +∞, without avg and max if there is one; None without values.
+
+    `known`: as of `describe`.
+    """
     count = ranked.count + failed_count
     if not ranked.count:
         return None
@@ -240,7 +251,15 @@ def adjusted(ranked: Ranked, unit: str, failed_count: int) -> MetricResult | Non
         statistics = {"avg": ranked.mean, "min": ranked.minimum, "max": ranked.maximum, "count": count}
     names = [percentile_name(percent) for percent in percents]
     statistics |= dict(zip(names, percentiles(ranked, percents, count), strict=True))
-    return MetricResult(unit, statistics, relative_error=_relative_error(ranked))
+    known = known or ranked
+    lower_bounds = [name for name in ("avg", "max") if name in statistics and known.count < ranked.count]
+    return MetricResult(
+        unit,
+        statistics,
+        lower_bounds + _raised(ranked, known, statistics, count),
+        ranked.count - known.count,
+        relative_error=_relative_error(ranked),
+    )
 
 
 def p99_interval(ranked: Ranked) -> tuple[float, float]:

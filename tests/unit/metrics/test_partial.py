@@ -185,6 +185,20 @@ def test_unsent_arrivals_bound_what_is_measured_from_the_intended_time(
     assert metrics["adj_effective_latency"].statistics["count"] == 7
 
 
+@pytest.mark.parametrize("streaming", [True, False])
+def test_where_every_request_was_cut_what_they_waited_is_all_that_is_known(
+    make_facts, make_partial, make_run, streaming
+):
+    cut = make_facts(3, outcome=Outcome.CENSORED, first_content_ns=-1, first_output_ns=-1, last_content_ns=-1)
+    run = make_run(Ledger(issued=3, censored=3), plan={"endpoint": {"streaming": streaming}})
+    metrics = summarise(make_partial(cut), run).metrics
+    latency = metrics["request_latency"]
+    assert (latency.statistics["p50"], latency.statistics["count"], latency.bound_count) == (610, 3, 3)
+    assert {"min", "avg", "p1", "p50", "p99", "max"} <= set(latency.lower_bounds)
+    assert ("time_to_first_token" in metrics) == streaming
+    assert "time_to_first_output_token" not in metrics
+
+
 def test_live_statistics_follow_every_merge(make_facts, make_partial):
     total = Partial.empty()
     assert total.live_statistics() == {}
