@@ -38,12 +38,9 @@ class ResponseIntake:
         """The framing of a new connection."""
         return Framing(self._parts)
 
-    def take(
-        self, connection: Connection, exchange: Exchange, stamp_ns: int, after_ns: int, is_instant: bool, data: bytes
-    ) -> Failure | None:
+    def take(self, connection: Connection, exchange: Exchange, data: bytes) -> Failure | None:
         """Takes one read in. Says why if these bytes are no response; else `connection.framing` says if it is complete.
 
-        `is_instant`: the read's last byte arrived at `stamp_ns`, by the kernel's word, and none was left behind.
         The sink, told within, may have ended the exchange.
         """
         framing = connection.framing
@@ -54,14 +51,15 @@ class ResponseIntake:
             except FramingError as error:
                 failure = _broken_off(error, framing)
         else:
-            failure = self._take_beginning(framing, exchange, stamp_ns, connection, data)
+            failure = self._take_beginning(connection, framing, exchange, data)
         parts = self._parts
         if parts:
             body = parts.pop() if len(parts) == 1 else self._joined_body()
             if exchange.error_kind:
                 body = body[: connection.error_bytes_left]
                 connection.error_bytes_left -= len(body)
-            if is_instant and stamp_ns - after_ns > WIDTH_ASKED_NS and body.find(EVENT_END, 0, -2) >= 0:
+            stamp_ns, after_ns = connection.stamp_ns, connection.after_ns
+            if connection.is_instant and stamp_ns - after_ns > WIDTH_ASKED_NS and body.find(EVENT_END, 0, -2) >= 0:
                 self._counters.asked_read_count += 1
                 if came_in_one_segment(connection):
                     after_ns = stamp_ns
@@ -70,12 +68,12 @@ class ResponseIntake:
         return failure
 
     def _take_beginning(
-        self, framing: Framing, exchange: Exchange, stamp_ns: int, connection: Connection, data: bytes
+        self, connection: Connection, framing: Framing, exchange: Exchange, data: bytes
     ) -> Failure | None:
         """Takes in a read that begins before the body does."""
         failure = None
         if exchange.first_byte_ns < 0:
-            exchange.first_byte_ns = stamp_ns
+            exchange.first_byte_ns = connection.stamp_ns
         framing.head += data
         try:
             framing.feed(data)
