@@ -82,7 +82,11 @@ class HttpClient:
         self._take = self._intake.take
         self._tls_buffers = TlsBuffers()
         self._sender = Sender(
-            anchor_ns=clock.anchor_ns, selector=self._selector, tls_buffers=self._tls_buffers, hurry=self._hurry
+            anchor_ns=clock.anchor_ns,
+            selector=self._selector,
+            counters=self.counters,
+            tls_buffers=self._tls_buffers,
+            hurry=self._hurry,
         )
         self._arrivals = Arrivals(clock, self.counters)
         self._tempo = Tempo(ns_from_s(TICK_INTERVAL_S))
@@ -129,6 +133,10 @@ class HttpClient:
         if not self.counters.read_count:
             return "kernel" if self._stamping_socket else "user"
         return self.counters.timestamp_source
+
+    def observe_anew(self) -> None:
+        """The measured phase begins."""
+        self.counters.observe_anew()
 
     def observations(self) -> dict[str, float]:
         """What the client sees of itself, by name with unit."""

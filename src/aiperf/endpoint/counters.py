@@ -30,6 +30,16 @@ class ClientCounters:
     drain_max_ns: int = 0
     """The longest time one batch of ready sockets took, what the sink did included."""
 
+    short_send_count: int = 0
+    """Sends of which the socket did not take all at once."""
+    short_send_bytes: int = 0
+    """What it did not take then."""
+
+    def observe_anew(self) -> None:
+        """What tells of the client's own faults counts from zero again: the measured phase begins."""
+        self.user_stamped_read_count = self.replaced_stamp_count = self.clock_step_count = 0
+        self.short_send_count = self.short_send_bytes = self.drain_max_ns = 0
+
     @property
     def read_count(self) -> int:
         return self.kernel_stamped_read_count + self.user_stamped_read_count
@@ -56,4 +66,6 @@ class ClientCounters:
             "hang_up_count": self.hang_up_count,
             "clock_step_count": self.clock_step_count,
             "drain_max_ms": self.drain_max_ns / NS_PER_MS,
+            "short_send_count": self.short_send_count,
+            "short_send_bytes": self.short_send_bytes,
         }

@@ -1,7 +1,7 @@
 """How connections are made: name, TCP, TLS, at a bounded pace.
 
 Owns: sockets until they are open, the requests waiting for one, set-up times and set-up failures. Does not own: open
-connections (`client`), addresses and their order (`pool`, `resolver`).
+connections (`client`), remote addresses and their order (`pool`, `resolver`), local ones (`local_end`).
 
 A request that finds no idle connection waits in its pool until the pace allows a connect. From then on the connection
 is bound to it, so that the set-up times are its own: dispatched + blocked + DNS + connect + TLS = ready to send.
@@ -19,7 +19,15 @@ from aiperf.endpoint import stamps
 from aiperf.endpoint.connection import Connection, Stage
 from aiperf.endpoint.counters import ClientCounters
 from aiperf.endpoint.exchange import ErrorKind, Exchange
-from aiperf.endpoint.failures import Failure, connect_failure, connect_timeout, tls_failure
+from aiperf.endpoint.failures import (
+    Failure,
+    connect_failure,
+    connect_timeout,
+    is_out_of_supplies,
+    nothing_listens,
+    tls_failure,
+)
+from aiperf.endpoint.local_end import LocalEnd, is_connected_to_itself
 from aiperf.endpoint.pace import Pace
 from aiperf.endpoint.pool import Pool
 from aiperf.endpoint.resolver import Address, Resolver
@@ -29,8 +37,8 @@ from aiperf.endpoint.tls import TlsBuffers
 from aiperf.units import ns_from_s
 
 _HANDSHAKE_BYTES = 65536
-_FINAL = frozenset({ErrorKind.CLIENT_RESOURCE, ErrorKind.TLS})
-"""Failures that every address would share."""
+_RESET_ON_CLOSE = b"\1\0\0\0\0\0\0\0"
+"""struct linger { 1, 0 }: the connection leaves nothing behind."""
 
 
 class Dialer:
@@ -67,6 +75,7 @@ class Dialer:
         self._on_failed = on_failed
         self._discard = discard
         self._resolver = Resolver(wake)
+        self._local_end = LocalEnd(settings.source_addresses, settings.port_share)
         self._connect_timeout_ns = ns_from_s(settings.connect_timeout_s)
         self._connecting: dict[Connection, None] = {}
         """In the order in which their present attempts began."""
@@ -75,6 +84,8 @@ class Dialer:
         self._connects_left = settings.connects_per_tick
         self._handshakes_left = settings.handshakes_per_tick
         self._pace = Pace(settings.connects_per_s)
+        self._next_pool = 0
+        """Whose turn it is. Were the whole pace given to one target after the other, its queue might overflow."""
 
     @property
     def connecting_count(self) -> int:
@@ -87,7 +98,7 @@ class Dialer:
             pool.waiting.appendleft(exchange)
         else:
             pool.waiting.append(exchange)
-        self._begin_connects(pool)
+        self._begin_connect(pool)
 
     def turn(self) -> None:
         """Once per turn of the event loop: tells failures, takes up finished lookups, begins what the pace allows."""
@@ -95,9 +106,7 @@ class Dialer:
         self._handshakes_left = self._settings.handshakes_per_tick
         for url_index, result in self._resolver.finished():
             self._take_addresses(self._pools[url_index], result)
-        for pool in self._pools:
-            if pool.waiting:
-                self._begin_connects(pool)
+        self._connect_in_turn()
         if self._failed:
             failed, self._failed = self._failed, []
             for exchange, failure in failed:
@@ -177,54 +186,68 @@ class Dialer:
 
     # TCP
 
-    def _begin_connects(self, pool: Pool) -> None:
+    def _connect_in_turn(self) -> None:
+        """One connection for each target after the other, as long as there is something that may begin."""
+        passed = 0
+        while passed < len(self._pools):
+            pool = self._pools[self._next_pool]
+            passed = 0 if pool.waiting and self._begin_connect(pool) else passed + 1
+            self._next_pool = (self._next_pool + 1) % len(self._pools)
+
+    def _begin_connect(self, pool: Pool) -> bool:
+        """Begins to connect for the request that waits longest, if that may be; says whether it did."""
         waiting = pool.waiting
-        limit = self._settings.connects_in_progress_max
-        while waiting and self._connects_left > 0 and len(self._connecting) < limit:
-            if not pool.addresses:
-                if not pool.lookup_running:
-                    self._look_up(pool)
-                return
-            if not self._is_wanted(waiting[0]):
-                waiting.popleft()
-                continue
-            now_ns = self._clock.now_ns()
-            if not self._pace.permits(now_ns):
-                return  # `turn` comes again within 50 ms.
-            exchange = waiting.popleft()
-            self._connects_left -= 1
-            exchange.dns_ns = pool.lookup_overlap_ns(exchange.dispatched_ns)
-            exchange.blocked_ns = now_ns - exchange.dispatched_ns - exchange.dns_ns
-            self._attempt(Connection(exchange, pool.candidates(), now_ns))
+        if self._connects_left <= 0 or len(self._connecting) >= self._settings.connects_in_progress_max:
+            return False
+        if not pool.addresses:
+            if not pool.lookup_running:
+                self._look_up(pool)
+            return False
+        while waiting and not self._is_wanted(waiting[0]):
+            waiting.popleft()
+        now_ns = self._clock.now_ns()
+        if not waiting or not self._pace.permits(now_ns):
+            return False  # `turn` comes again within 50 ms.
+        exchange = waiting.popleft()
+        self._connects_left -= 1
+        exchange.dns_ns = pool.lookup_overlap_ns(exchange.dispatched_ns)
+        exchange.blocked_ns = now_ns - exchange.dispatched_ns - exchange.dns_ns
+        self._attempt(Connection(exchange, pool.candidates(), now_ns))
+        return True
 
     def _attempt(self, connection: Connection) -> None:
         """Begins to connect to the first candidate."""
-        address = connection.candidates[0]
         try:
-            sock = socket.socket(address.family, socket.SOCK_STREAM)
+            sock, code = self._local_end.connect(connection.candidates[0], self._prepare)
+            if code and code != errno.EINPROGRESS:
+                sock.close()
+                raise OSError(code, os.strerror(code))
         except OSError as error:
-            self._out_of_candidates(connection, connect_failure(error, self._where(connection)))
+            self._try_next(connection, connect_failure(error, self._where(connection)), over=is_out_of_supplies(error))
             return
+        connection.sock = sock
+        connection.descriptor = sock.fileno()
+        connection.stage = Stage.CONNECTING
+        self._connecting[connection] = None
+        self._connections[connection.descriptor] = connection
+        self._selector.add(connection.descriptor, writable=True)
+
+    def _prepare(self, sock: socket.socket) -> None:
         sock.setblocking(False)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if self._kernel_stamps:
             stamps.enable(sock)
-        connection.sock = sock
-        connection.descriptor = sock.fileno()
-        connection.stage = Stage.CONNECTING
-        code = sock.connect_ex(address.socket_address)
-        self._connecting[connection] = None
-        self._connections[connection.descriptor] = connection
-        self._selector.add(connection.descriptor, writable=True)
-        if code and code != errno.EINPROGRESS:
-            self._attempt_failed(connection, connect_failure(OSError(code, os.strerror(code)), self._where(connection)))
 
     def _attempt_failed(self, connection: Connection, failure: Failure) -> None:
-        """Goes on to the next candidate, unless another address would not mend it."""
-        self._counters.connect_failure_count += 1
+        """Gives up the socket of this attempt."""
         del self._connecting[connection]
         self._discard(connection)
-        if len(connection.candidates) > 1 and failure.kind not in _FINAL:
+        self._try_next(connection, failure, over=failure.kind == ErrorKind.TLS)
+
+    def _try_next(self, connection: Connection, failure: Failure, *, over: bool) -> None:
+        """Goes on to the next candidate, unless it is over: another address would not mend it."""
+        self._counters.connect_failure_count += 1
+        if len(connection.candidates) > 1 and not over:
             del connection.candidates[0]
             connection.tls = None
             connection.attempt_started_ns = self._clock.now_ns()
@@ -246,6 +269,10 @@ class Dialer:
         self._wake()
 
     def _connected(self, connection: Connection) -> None:
+        if is_connected_to_itself(connection.sock, connection.candidates[0]):
+            connection.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
+            self._attempt_failed(connection, nothing_listens(self._where(connection)))
+            return
         exchange = connection.exchange
         assert exchange is not None
         pool = self._pools[connection.url_index]

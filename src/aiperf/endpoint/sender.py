@@ -15,6 +15,7 @@ from contextlib import suppress
 from time import monotonic_ns
 
 from aiperf.endpoint.connection import Connection
+from aiperf.endpoint.counters import ClientCounters
 from aiperf.endpoint.exchange import Exchange
 from aiperf.endpoint.selector import Selector
 from aiperf.endpoint.tls import TlsBuffers
@@ -23,14 +24,21 @@ from aiperf.endpoint.tls import TlsBuffers
 class Sender:
     """Sends the requests of a client. `hurry` is called when a socket is to be watched for taking more."""
 
-    __slots__ = ("_anchor_ns", "_half_sent", "_hurry", "_selector", "_tls_buffers")
+    __slots__ = ("_anchor_ns", "_counters", "_half_sent", "_hurry", "_selector", "_tls_buffers")
 
     def __init__(
-        self, *, anchor_ns: int, selector: Selector, tls_buffers: TlsBuffers, hurry: Callable[[], None]
+        self,
+        *,
+        anchor_ns: int,
+        selector: Selector,
+        counters: ClientCounters,
+        tls_buffers: TlsBuffers,
+        hurry: Callable[[], None],
     ) -> None:
         """`anchor_ns`: the run clock minus the monotonic one."""
         self._anchor_ns = anchor_ns
         self._selector = selector
+        self._counters = counters
         self._tls_buffers = tls_buffers
         self._hurry = hurry
         self._half_sent: set[Connection] = set()
@@ -60,6 +68,8 @@ class Sender:
         if taken_bytes == len(request):
             exchange.send_done_ns = monotonic_ns() + self._anchor_ns
         else:
+            self._counters.short_send_count += 1
+            self._counters.short_send_bytes += len(request) - taken_bytes
             self.leave_unsent(connection, memoryview(request)[taken_bytes:])
 
     def leave_unsent(self, connection: Connection, rest: memoryview) -> None:

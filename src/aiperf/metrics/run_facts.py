@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 
+from aiperf.metrics.promise import Promise
 from aiperf.record.facts import NONE, Phase
 from aiperf.schedule.ledger import Ledger
 
@@ -58,6 +59,9 @@ class RunFacts(msgspec.Struct, frozen=True, kw_only=True):
     """`completed`, `interrupted` or `aborted`."""
     reason: str = ""
     workers: list[WorkerFacts] = []
+    processes: dict[str, dict[str, float]] = {}
+    """Self-observation of processes without a worker, by name: record processors, and `control` where all services
+    that there are once share one."""
     lost_services: list[str] = []
     """Services that are no workers and were lost, each with its reason, as text for the user."""
     records_lost_count: int = 0
@@ -76,6 +80,8 @@ class RunFacts(msgspec.Struct, frozen=True, kw_only=True):
     warnings: list[str] = []
     run_info: dict[str, Any] = {}
     """What else belongs into `run_info`: sweep values, seed, command line."""
+    promise: Promise | None = None
+    """What was promised before the run."""
     artifacts: list[str] = []
     """Names of the files written beside the summary, for the console."""
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import msgspec
 
+from aiperf.metrics.promise import Promise
 from aiperf.units import NS_PER_MS
 from aiperf.wire.address import LOOPBACK, as_bound
 
@@ -118,6 +119,8 @@ class Layout(msgspec.Struct, frozen=True):
     apis: Apis = Apis()
     uploads: dict[str, str] = {}
     """Files that the user's machine sends, by what they are (`api.contract.Uploadable`): where they are then."""
+    promise: Promise | None = None
+    """What the run was promised to need; None: nothing was."""
     start_lead_ns: int = 10 * NS_PER_MS
     """From the barrier to the first send: time for the start message to reach every worker."""
 
@@ -136,6 +139,14 @@ class Layout(msgspec.Struct, frozen=True):
             if host.host_id == host_id:
                 return host
         raise KeyError(host_id)
+
+    def neighbours(self, host_id: str, service: ServiceType) -> list[ServiceSeat]:
+        """The services of this type on the machine (or in the pod) of that host, in the order of the table."""
+        machine = self.host(host_id).machine
+        return [
+            seat for host in self.hosts if host.machine == machine for seat in host.services
+            if seat.service_type is service
+        ]  # fmt: skip
 
     def host_of(self, service: ServiceType) -> Host:
         """The host of a service that there is once."""

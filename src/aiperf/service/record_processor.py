@@ -20,6 +20,7 @@ from aiperf.record.slices import read_slice
 from aiperf.service.column_messages import ColumnHeader, encode_block, encode_columns
 from aiperf.service.garbage import THROUGHPUT_THRESHOLDS, set_aside
 from aiperf.service.membership import DismissedError
+from aiperf.service.process_cost import cpu_s, process_cost
 from aiperf.service.shard_outlet import Blocks, ShardOutlet, by_phase
 from aiperf.service.supply import Supply
 from aiperf.service.together import run_together
@@ -80,6 +81,7 @@ class RecordProcessor:
         self._batch_count = 0
         self._block_count = 0
         self._record_count = 0
+        self._cpu_when_ready_s = 0.0
         self._configured = asyncio.Event()
         self._finished = self._leaving = False
 
@@ -141,6 +143,7 @@ class RecordProcessor:
             await self._supply.tokenizer(Path(configure.tokenizer_source))
         self._assembler, self._shards = self._make_pipeline(configure)
         set_aside(THROUGHPUT_THRESHOLDS)
+        self._cpu_when_ready_s = cpu_s()
         self._configured.set()
         self._seat.send(ServiceReady(self._seat.name))
         await asyncio.Event().wait()
@@ -228,5 +231,6 @@ class RecordProcessor:
             record_count=self._record_count,
             lost_slice_count=self._assembler.lost_slice_count + missing,
             lost_record_count=self._assembler.lost_record_count,
+            observations=process_cost(self._cpu_when_ready_s),
         )
         self._seat.send(finished)

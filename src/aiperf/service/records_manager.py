@@ -26,6 +26,7 @@ from aiperf.service.column_messages import Arrivals, BlockHeader, ColumnHeader, 
 from aiperf.service.layout import LOG_NAME, Layout
 from aiperf.service.line_store import LineStore
 from aiperf.service.log_relay import LogHome
+from aiperf.service.process_cost import cpu_s
 from aiperf.service.result_export import Received, export_results
 from aiperf.service.supply import Supply
 from aiperf.service.together import run_together
@@ -88,6 +89,7 @@ class RecordsManager:
         self._is_closed = False
         """The results are being written: what comes now has been counted as lost."""
         self._status: LoadStatus | None = None
+        self._cpu_at_start_s: float | None = None
         self._recent: deque[tuple[int, int, int]] = deque()
         """Looks at the running phase: when, completed requests until then, output tokens until then."""
 
@@ -105,6 +107,7 @@ class RecordsManager:
                     self._configure.set_result(message)
                 case StartPhase():
                     self._recent.clear()
+                    self._cpu_at_start_s = cpu_s() if self._cpu_at_start_s is None else self._cpu_at_start_s
                 case LoadStatus() if not self._export_order.done():
                     self._status = message
                     self._seat.send(self._progress(message))
@@ -209,7 +212,12 @@ class RecordsManager:
             self._seat.send(self._progress(self._status))  # The last look at the live view shows every record.
         self._is_closed = True
         self._lines.close()
-        received = Received(self._partials[Phase.PROFILING], self._lines, self._batches.lost_count(order.batch_counts))
+        received = Received(
+            self._partials[Phase.PROFILING],
+            self._lines,
+            self._batches.lost_count(order.batch_counts),
+            self._cpu_at_start_s or 0.0,
+        )
         # In a thread: writing may take long, and heartbeats go on meanwhile.
         exported = await self._in_thread(export_results, order, received, self._layout, self._plan)
         if not self._layout.shares_disk:

@@ -94,10 +94,12 @@ class RunLifecycle:
         started_ns: int,
         model_wait_ns: int = 0,
         min_workers: int | None = None,
+        require_valid: bool = False,
     ) -> None:
         """`model_wait_ns`: how much longer than others a worker may take to be ready, since it waits for the model.
 
-        `min_workers`: so many ready ones are enough to begin with; None: all of the layout.
+        `min_workers`: so many ready ones are enough to begin with; None: all of the layout. `require_valid`: a run
+        whose verdict is `invalid` has not done what it should.
         """
         self.state = State.GATHERING
         self.notices: list[str] = []
@@ -122,6 +124,9 @@ class RunLifecycle:
         self._outcome = "completed"
         self._reason = ""
         self._exit_code = ExitCode.DONE
+        self._ended_with = ExitCode.DONE
+        """Of the run, once it is over."""
+        self._require_valid = require_valid
         self._places: dict[str, tuple[str, str]] = {}
 
     def handle(self, message: AnyMessage, now_ns: int) -> list[Tell]:
@@ -184,6 +189,11 @@ class RunLifecycle:
         if self.state in (State.GATHERING, State.PREPARING):
             tells += self._go_on(now_ns) or self._lose_patience(now_ns)
         return tells + self._wait_for_replacement(now_ns)
+
+    @property
+    def is_refused(self) -> bool:
+        """The run is over, and its verdict is not what was required."""
+        return self.state is State.OVER and self._ended_with is ExitCode.NOT_VALID
 
     def leave(self, reason: str, now_ns: int) -> list[Tell]:
         """The controller itself has to leave, and cannot be replaced: of a load that has begun, what there is is
@@ -314,12 +324,15 @@ class RunLifecycle:
             code = ExitCode.BENCHMARK_FAILED
             because = f": {exported.first_error}" if exported.first_error else ""
             reason = f"no request succeeded{because}" + (f" ({reason})" if reason else "")
+        elif self._require_valid and exported.verdict == "invalid" and code is ExitCode.DONE:
+            code = ExitCode.NOT_VALID
+            reason = f"the verdict is invalid, and --require-valid was given: {exported.heaviest_reason}"
         return self._over(code, reason, exported.artifact_dir, exported.summary_path)
 
     def _over(self, code: ExitCode, reason: str, artifact_dir: str = "", summary_path: str = "") -> list[Tell]:
         # Who never came is told, too, if it may still come; after the load it is not waited for.
         told = Standing.EXPECTED if self.state in (State.GATHERING, State.PREPARING) else Standing.REGISTERED
-        self.state = State.OVER
+        self.state, self._ended_with = State.OVER, code
         finished = RunFinished(int(code), self._outcome, reason, artifact_dir, summary_path)
         others = [name for name in self._roster.ids(at_least=told) if name != ServiceType.SYSTEM_CONTROLLER]
         return [Tell(self._operator, finished), *(Tell(name, Exit()) for name in others)]

@@ -4,7 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from aiperf.deploy.layouts import WORKERS_MAX, local_layout, worker_count
+from aiperf.deploy.layouts import local_layout
+from aiperf.deploy.local_size import WORKERS_MAX, worker_count
+from aiperf.deploy.planned_load import planned_load
 from aiperf.errors import PlanError
 from aiperf.plan.plan import EndpointPlan, LoadPlan, Plan, ServicesPlan
 from aiperf.schedule.phases import phases
@@ -14,7 +16,7 @@ from aiperf.service.machine import Machine
 
 def count(load: LoadPlan, services: ServicesPlan | None = None, cpus: int = 8, files: int = 20_000) -> int:
     plan = Plan(endpoint=EndpointPlan(models=("m",)), load=load, services=services or ServicesPlan())
-    return worker_count(phases(plan, 1), plan.services, Machine(cpus, files))
+    return worker_count(planned_load(plan, phases(plan, 1)), plan.services, Machine(cpus, files))
 
 
 @pytest.mark.parametrize(
@@ -81,6 +83,11 @@ def test_one_record_processor_for_four_workers_unless_told_otherwise(workers, pr
 
 def test_every_worker_and_record_processor_is_a_process_of_its_own():
     assert sorted(host.host_id for host in layout(2).hosts) == ["control", "record-processor-0", "worker-0", "worker-1"]
+
+
+def test_workers_of_one_machine_are_neighbours():
+    workers = ["worker-0", "worker-1", "worker-2"]
+    assert [seat.service_id for seat in layout(3).neighbours("worker-1", ServiceType.WORKER)] == workers
 
 
 def test_every_channel_has_a_binder_in_the_layout():
