@@ -9,6 +9,7 @@ from aiperf.endpoint.counters import ClientCounters
 from aiperf.endpoint.exchange import BodyKind, ErrorKind, Exchange, Sink
 from aiperf.endpoint.failures import Failure
 from aiperf.endpoint.framing import Framing, FramingError
+from aiperf.endpoint.known_heads import KnownHeads
 from aiperf.endpoint.segments import came_in_one_segment
 from aiperf.endpoint.settings import ClientSettings
 
@@ -25,7 +26,7 @@ EVENT_END = b"\n\n"
 class ResponseIntake:
     """Takes in the responses of all connections of a client."""
 
-    __slots__ = ("_counters", "_parts", "_settings", "_sink")
+    __slots__ = ("_counters", "_known", "_parts", "_settings", "_sink")
 
     def __init__(self, sink: Sink, settings: ClientSettings, counters: ClientCounters) -> None:
         self._sink = sink
@@ -33,6 +34,7 @@ class ResponseIntake:
         self._counters = counters
         self._parts: list[bytes] = []
         """Body bytes of the read at hand, chunk by chunk; empty between calls, hence shared by all connections."""
+        self._known = None if settings.keep_response_heads else KnownHeads(self._parts)
 
     def framing(self) -> Framing:
         """The framing of a new connection."""
@@ -74,11 +76,18 @@ class ResponseIntake:
         failure = None
         if exchange.first_byte_ns < 0:
             exchange.first_byte_ns = connection.stamp_ns
+        is_first, known = not framing.head, self._known
+        if is_first and known is not None and known.read(framing, data):
+            self._take_head(connection, exchange)
+            return None
         framing.head += data
         try:
             framing.feed(data)
         except FramingError as error:
             failure = _broken_off(error, framing)
+        else:
+            if is_first and framing.complete and known is not None:
+                known.learn(framing, data)
         if framing.head_complete:
             self._take_head(connection, exchange)
         elif len(framing.head) > self._settings.max_head_bytes:
