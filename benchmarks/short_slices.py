@@ -1,13 +1,13 @@
-"""How late a process gets on its core that shares it with two that want all of it: with usual time slices and with short.
+"""How late a process gets on a core that two others want all of: with usual time slices and with short ones.
 
     python benchmarks/short_slices.py [--rounds 3] [--work-us 50]
 
 It wants to wake up every millisecond and then works a little, as a worker does. Its lateness is what makes chunks share
 a read. By turns with and without `aiperf.service.short_slice`; each turn takes three seconds.
 
-Measured on 25 November 2026 on one of 2 shared cores on which others worked, too (Linux 6.18; load 15), two rounds,
+Measured on 25 November 2026 on one of 2 shared cores on which others worked, too (Linux 6.18; load 15), single rounds,
 lateness p90 / p99 in ms, usual slices → short ones:
-     50 µs of work     1.9 / 7.0 → 0.9 / 4.7      0.5 / 3.0 → 0.07 / 3.0
+     50 µs of work     1.9 / 7.0 → 0.9 / 4.7      0.5 / 3.0 → 0.07 / 3.0      1.2 / 8.0 → 1.5 / 5.9
     300 µs of work     4.7 / 13 → 4.0 / 8.8       6.2 / 16 → 4.7 / 11
 """
 
