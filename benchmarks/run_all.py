@@ -2,7 +2,8 @@
 
     python benchmarks/run_all.py [NAME ...]
 
-Names are those of the scripts without `.py`; all of them if none is given. The exit code is 1 if one failed.
+Of aiperf alone: what compares it with other tools takes hours (`--tools all`, see `README.md`), and so do connections
+by the hundred thousand. Names are those of the scripts without `.py`; all of them if none is given. The exit code is 1 if one failed.
 """
 
 import os
@@ -19,7 +20,8 @@ SCRIPTS: dict[str, list[str]] = {
     "memory": ["--itl", "60"],
     "connection_memory": [],
     "install_size": [],
-    "truth": ["--repeats", "1"],
+    "truth": ["--repeat", "1"],
+    "precision": ["--repeat", "1"],
     "http_client": [],
     "record_assembly": [],
     "request_lines": [],
