@@ -7,11 +7,12 @@ The mock server (TTFT 200 ms, ITL 20 ms, at 4,000 streams and more 100 ms; 50 to
 when each request reached it (the kernel's receive stamp) and when it sent each token. The client is held to another
 core, in the starved rows together with burners that each want all of it: of aiperf that is the worker, which takes the
 times (`ours-one-core`: all of aiperf); of other tools all their processes. Every request of the report is joined with
-its row of the log (`truth_join`). "Times ours" compares with `ours-one-core` if that is among the tools, else with
-`ours`. With --free nothing is held to a core, so every tool may use all of them beside the server. Runs of all tools alternate, repeat after repeat; the figures are medians over the
-repeats of each run's p50 and p99, in ms, and the range of the p99 of TTFT. "false" counts intervals of first and last
-tokens that do not hold the instant at which the server sent them (aiperf alone tells intervals). CPU is that of all
-processes of the tool. The other tools are installed on demand (`install_peers.py`).
+its row of the log (`truth_join`). With --free nothing is held to a core, so every tool may use all of them beside the
+server. Runs of all tools alternate, repeat after repeat; the figures are medians over the repeats of each run's p50 and
+p99, in ms, and the range of the p99 of TTFT. "Times ours" compares with `ours-one-core` if that is among the tools, else
+with `ours`. "false" counts intervals of first and last tokens that do not hold the instant at which the server sent them
+(aiperf alone tells intervals). CPU is that of all processes of the tool. The other tools are installed on demand
+(`install_peers.py`).
 
 Measured on 23 November 2026, 2 shared cores on which others worked too (load 3 to 8), medians of 4 to 9 runs
 (user stamps: 1 to 4); errors in ms, p50 / p99:
