@@ -9,8 +9,8 @@ core, in the starved rows together with burners that each want all of it: of aip
 times (`ours-one-core`: all of aiperf); of other tools all their processes. Every request of the report is joined with
 its row of the log (`truth_join`). With --free nothing is held to a core, so every tool may use all of them beside the
 server. Runs of all tools alternate, repeat after repeat; the figures are medians over the repeats of each run's p50 and
-p99, in ms, and the range of the p99 of TTFT. "Times ours" compares with `ours-one-core` if that is among the tools, else
-with `ours`. "false" counts intervals of first and last tokens that do not hold the instant at which the server sent them
+p99, in ms, and the range of the p99 of TTFT. "Times ours" compares with `ours-one-core` if that is one of the tools,
+else with `ours`. "false" counts intervals of first and last tokens that do not hold the instant of sending
 (aiperf alone tells intervals). CPU is that of all processes of the tool. The other tools are installed on demand
 (`install_peers.py`).
 
