@@ -24,7 +24,7 @@ WORKER = ServiceCost(
     idle_cpus=0.01,
     request_us=WORKER_REQUEST_US - WORKER_CHUNK_US,
     chunk_us=WORKER_CHUNK_US,
-    wake_us=45.0,
+    wake_us=55.0,
     gather_s=0.001,
 )
 """`wake_us` and `gather_s`: from runs at 460, 4,600, 9,900 and 42,000 chunks/s, which took 51, 16, 13 and 7 µs a chunk

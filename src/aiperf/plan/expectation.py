@@ -19,7 +19,7 @@ Duration = Annotated[str, Checked(duration_text)]
 
 
 class ExpectationPlan(Section):
-    """What you expect of service and machine. Nothing is sent otherwise for it: sizes and the promise follow from it."""
+    """What you expect of service and machine. Nothing is sent otherwise: sizes and the promise follow from it."""
 
     expected_ttft: Annotated[
         Duration | None,
