@@ -14,7 +14,7 @@ from aiperf.record.facts import NONE
 from aiperf.units import NS_PER_S
 
 LOAD_DEGRADED_FRACTION = 0.01
-"""A load of 99 % is within what repeated runs differ by (experiments `calm`, `rate`)."""
+"""A load of 99 % is within what repeated runs differ by (experiments `calm`, `calm rate`)."""
 LOAD_INVALID_FRACTION = 0.05
 """A load less than 95 % of what was asked for is another experiment (experiments `stopped`, `too fast`)."""
 

@@ -11,12 +11,13 @@ from aiperf.metrics.rates import RunView
 from aiperf.metrics.verdict_reasons import Direction, Effect, Reason, Severity, effect, in_words, shift, weight
 
 WIDTH_DEGRADED_FRACTION = 0.05
-"""A percentile that may be 5 % off cannot carry the comparisons of a few percent that benchmarks are made for. Runs on
-a machine of its own stay below 1 %; a worker that shares its core with two burners stays below too, as long as no gap
-between tokens passes unread (experiments `calm`, `burnt`)."""
+"""A percentile that may be 5 % off cannot carry the comparisons of a few percent that benchmarks are made for. An
+undisturbed worker is at 0, and so is one that shares its core with two burners as long as no gap between tokens passes
+unread; one under a CPU limit or a forced collector is at 18 to 29 % (experiments `calm`, `burnt`, `quota rate`,
+`collected`)."""
 WIDTH_INVALID_FRACTION = 0.25
 """A quarter off: not even the size is known. Reached when a worker stands still for longer than the latency
-(experiment `stopped`)."""
+(experiment `stopped rate`)."""
 NEGLIGIBLE_MS = 1.0
 """Of a latency. Below this no user notices, and no network repeats it."""
 NEGLIGIBLE_ITL_MS = 0.1
