@@ -18,6 +18,7 @@ from aiperf.dataset.tokens import BUILTIN
 from aiperf.record.assembly import Assembled, RecordAssembler
 from aiperf.record.slices import read_slice
 from aiperf.service.column_messages import ColumnHeader, encode_block, encode_columns
+from aiperf.service.garbage import THROUGHPUT_THRESHOLDS, set_aside
 from aiperf.service.membership import DismissedError
 from aiperf.service.process_cost import cpu_s, process_cost
 from aiperf.service.shard_outlet import Blocks, ShardOutlet, by_phase
@@ -141,6 +142,7 @@ class RecordProcessor:
         if configure.tokenizer_source != BUILTIN:
             await self._supply.tokenizer(Path(configure.tokenizer_source))
         self._assembler, self._shards = self._make_pipeline(configure)
+        set_aside(THROUGHPUT_THRESHOLDS)
         self._cpu_when_ready_s = cpu_s()
         self._configured.set()
         self._seat.send(ServiceReady(self._seat.name))

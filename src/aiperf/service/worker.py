@@ -27,6 +27,7 @@ from aiperf.record.request_id import x_correlation_id, x_request_id
 from aiperf.schedule.dispatcher import Dispatcher
 from aiperf.schedule.phases import PROFILING
 from aiperf.service.credit_account import CreditAccount
+from aiperf.service.garbage import TIMING_THRESHOLDS, set_aside
 from aiperf.service.membership import DismissedError
 from aiperf.service.self_observation import SelfObservation
 from aiperf.service.slice_outlet import SliceOutlet
@@ -243,6 +244,7 @@ class Worker:
                 except ValueError as error:
                     await self._leave_before_time(str(error))
                 if isinstance(message, PreparePhase):
+                    set_aside(TIMING_THRESHOLDS)
                     self._freed_ns.clear()
                     if message.phase == PROFILING:
                         self._client.observe_anew()

@@ -3,7 +3,7 @@
 import pytest
 
 from aiperf.plan.plan import EndpointPlan, LoadPlan, Plan, WarmupPlan
-from aiperf.schedule.phases import Mode, Pattern, phases
+from aiperf.schedule.phases import Mode, Pattern, connections_at_once, phases
 
 S = 1_000_000_000
 
@@ -112,3 +112,17 @@ def test_seeds_differ_by_phase_and_by_run():
 def test_a_sweep_has_no_phases_of_its_own():
     with pytest.raises(ValueError, match="sweep"):
         phases(plan({"concurrency": (1, 2)}), 1)
+
+
+@pytest.mark.parametrize(
+    ("load", "warmup", "connections"),
+    [
+        ({"concurrency": 50, "duration_s": 1}, {}, 50),
+        ({"concurrency": 50, "request_count": 20}, {}, 20),
+        ({"concurrency": 50, "duration_s": 1}, {"warmup_concurrency": 80, "warmup_duration_s": 1}, 80),
+        ({"request_rate": 10}, {}, 0),
+        ({"request_rate": 10, "concurrency": 50}, {}, 0),  # a cap need not be reached
+    ],
+)
+def test_connections_that_are_certain_to_be_open_at_once(load, warmup, connections):
+    assert connections_at_once(phases(plan(load, **warmup), 1)) == connections
