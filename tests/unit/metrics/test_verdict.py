@@ -111,6 +111,8 @@ RULES = [
      "valid", None),
     ("the wall clock was set", {"workers": [worker(clock_step_count=1, replaced_stamp_count=3)]},
      "valid", "clock_steps"),
+    ("slots were filled late", CLOSED | {"columns": NO_DUE, "workers": [worker(empty_slot_s=2)]},
+     "degraded", "rearm_delay"),
     ("credits came late", CLOSED | {"columns": NO_DUE, "workers": [worker(starved_slot_s=0.3)]},
      "degraded", "starvation"),
     ("credits came very late", CLOSED | {"columns": NO_DUE, "workers": [worker(starved_slot_s=3)]},
