@@ -50,6 +50,9 @@ def _widths(view: RunView, metrics: Mapping[str, MetricResult]) -> Iterator[Reas
     if not effects:
         return
     worst = max(each.worst_fraction for each in effects)
+    per_user = metrics.get("output_token_throughput_per_user")
+    if per_user is not None and any(each.metric == itl for each in effects):
+        effects.append(Effect("output_token_throughput_per_user", Direction.EITHER, per_user.unit))  # 1 / ITL
     t = view.totals
     text = (
         f"Arrivals were not seen sharply, since the client was busy or chunks came in bunches: "

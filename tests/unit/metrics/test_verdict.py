@@ -228,6 +228,13 @@ def test_the_weight_on_a_metric_is_that_of_the_heaviest_reason(judged):
     assert verdict.touched("output_sequence_length") is None
 
 
+def test_what_touches_itl_touches_its_inverse_too(judged):
+    verdict = judged({"last_content_width_ns": 100 * MS})
+    assert verdict.touched("inter_token_latency") is Severity.DEGRADED
+    assert verdict.touched("output_token_throughput_per_user") is Severity.DEGRADED
+    assert "output_token_throughput_per_user" not in verdict.reasons[0].text
+
+
 def test_a_note_touches_nothing(judged):
     full = WorkerFacts(worker_index=0, service_id="worker-0", observations={"short_send_count": COUNT})
     verdict = judged({"send_done_ns": lambda ns: ns + 60 * MS}, workers=[full])
