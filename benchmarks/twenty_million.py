@@ -35,7 +35,7 @@ from aiperf.endpoint.counters import ClientCounters
 from aiperf.endpoint.exchange import BodyKind, ErrorKind, Exchange, Outcome, Sink
 from aiperf.units import NS_PER_S
 
-BOUNDS_MB = {"worker": 150, "record-processor": 200, "control": 400, "profile": 100}
+BOUNDS_MB = {"worker": 150, "record-processor": 200, "control": 600, "profile": 100}
 """Of one process at any time, as docs/artifacts.md tells users."""
 STILL_GROWING = 1.05
 GROWTH_FLOOR_MB = 10
