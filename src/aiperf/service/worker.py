@@ -40,6 +40,7 @@ from aiperf.wire.messages import (
     CreditOrder,
     Exit,
     FlushRecords,
+    Notice,
     PreparePhase,
     RecordProcessorAdded,
     RecordsFlushed,
@@ -122,7 +123,7 @@ class Worker:
         self._slots_max = slots_max
         self._dispatcher = Dispatcher(slots_max)
         self._observation = SelfObservation()
-        self._outlet = SliceOutlet(seat.name, connect_records, data_dir)
+        self._outlet = SliceOutlet(seat.name, connect_records, data_dir, self._tell)
         self._client = make_client(self)
         self._account = CreditAccount(
             run_id=run_id,
@@ -226,10 +227,13 @@ class Worker:
 
     async def _hand_over_everything(self) -> None:
         await self._outlet.drain(self._clock.now_ns)
-        flushed = RecordsFlushed(
-            self._seat.name, self._outlet.slice_counts(), self._outlet.deferred_bytes, self._last_observations()
+        observations = self._last_observations() | self._outlet.observations()
+        self._seat.send(
+            RecordsFlushed(self._seat.name, self._outlet.slice_counts(), self._outlet.deferred_bytes, observations)
         )
-        self._seat.send(flushed)
+
+    def _tell(self, text: str) -> None:
+        self._seat.send(Notice(text, lasting=True))
 
     # The credit socket
 
