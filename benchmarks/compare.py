@@ -4,7 +4,7 @@
     python benchmarks/compare.py ../before . pipeline_cost.py --rounds 5 requests --repeat 1
 
 Each round runs TREE_B's benchmark with the source of each tree, one after the other; who is first changes from round to
-round. (`--own-scripts`: each tree's own benchmark, for those that look inside what has changed.) What a benchmark prints
+round (`--own-scripts`: each tree's own benchmark, for those that look inside what has changed). What a benchmark prints
 is taken line by line: lines that differ in nothing but their numbers are the same figures. Printed are, for each
 number, the medians of A and B, their ratio B/A, and the range of the ratios of the single rounds: a difference smaller
 than that range is none.
