@@ -374,9 +374,10 @@ def _verdict(summary: Summary) -> Iterator["Text"]:
     }
     yield _line().append(status, STATUS_STYLE.get(status, "")).append(f"  {words.get(status, '')}", "dim")
     for reason in serious:
-        yield _line(f"{SIGNS[reason.severity]} ", SIGN_STYLE[SIGNS[reason.severity]]).append(_printable(reason.text))
+        sign = SIGNS[reason.severity]
+        yield _line().append(f"{sign} ", SIGN_STYLE[sign]).append(_printable(reason.text))
     for cause in summary.verdict.causes[:CAUSES_SHOWN] if serious else ():
-        yield _line(f"Likely cause: {_printable(cause.text)}")
+        yield _line(f"Meanwhile: {_printable(cause.text)}", "dim")
     for reason in notes:
         yield _line(f"Note: {_printable(reason.text)}", "dim")
 

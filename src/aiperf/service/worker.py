@@ -31,6 +31,7 @@ from aiperf.service.garbage import TIMING_THRESHOLDS, set_aside
 from aiperf.service.membership import DismissedError
 from aiperf.service.self_observation import SelfObservation
 from aiperf.service.slice_outlet import SliceOutlet
+from aiperf.service.slot_gaps import SlotGaps
 from aiperf.service.supply import Supply
 from aiperf.service.together import run_together
 from aiperf.units import NS_PER_S
@@ -123,6 +124,7 @@ class Worker:
         self._slots_max = slots_max
         self._dispatcher = Dispatcher(slots_max)
         self._observation = SelfObservation()
+        self._gaps = SlotGaps()
         self._outlet = SliceOutlet(seat.name, connect_records, data_dir, self._tell)
         self._client = make_client(self)
         self._account = CreditAccount(
@@ -166,7 +168,11 @@ class Worker:
 
     def _last_observations(self) -> dict[str, float]:
         """The same at the end, and how its process fared in the measured phase, which is the last."""
-        return self.health() | self._observation.observations() | {"starved_slot_s": self._account.starved_slot_s}
+        slots = {
+            "starved_slot_s": self._account.starved_slot_s,
+            "empty_slot_s": self._gaps.empty_slot_s(self._freed_ns),
+        }
+        return self.health() | self._observation.observations() | slots
 
     # The control bus
 
@@ -248,6 +254,7 @@ class Worker:
                     self._account.take(message)
                 except ValueError as error:
                     await self._leave_before_time(str(error))
+                self._gaps.take(message, self._clock.now_ns())
                 if isinstance(message, PreparePhase):
                     set_aside(TIMING_THRESHOLDS)
                     self._freed_ns.clear()
@@ -297,8 +304,11 @@ class Worker:
         url_index = credit % len(heads)
         handle = self._handle = self._handle + 1
         rearm_delay_ns = -1
-        if due_ns < 0 and self._freed_ns:
-            rearm_delay_ns = now_ns - self._freed_ns.popleft()
+        if due_ns < 0:
+            if self._freed_ns:
+                rearm_delay_ns = now_ns - self._freed_ns.popleft()
+            else:
+                self._gaps.first_dispatch(now_ns)
         self._client.submit(
             Exchange(
                 handle,

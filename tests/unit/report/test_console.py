@@ -33,7 +33,7 @@ Errors      1 http_status 503  overloaded [red]now[/red] [31m
 
 Verdict     degraded  read the numbers with the following in mind
             ! Slots stood empty 2.0% of the time between two requests.
-            Likely cause: worker-0 waited for a CPU.
+            Meanwhile: worker-0 waited for a CPU.
             Note: 1 request was cut.
 
 Measured    tokens counted by the server · arrivals stamped by the kernel
