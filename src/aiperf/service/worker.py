@@ -31,6 +31,7 @@ from aiperf.service.garbage import TIMING_THRESHOLDS, set_aside
 from aiperf.service.membership import DismissedError
 from aiperf.service.self_observation import SelfObservation
 from aiperf.service.slice_outlet import SliceOutlet
+from aiperf.service.slot_gaps import SlotGaps
 from aiperf.service.supply import Supply
 from aiperf.service.together import run_together
 from aiperf.units import NS_PER_S
@@ -40,6 +41,7 @@ from aiperf.wire.messages import (
     CreditOrder,
     Exit,
     FlushRecords,
+    Notice,
     PreparePhase,
     RecordProcessorAdded,
     RecordsFlushed,
@@ -122,7 +124,8 @@ class Worker:
         self._slots_max = slots_max
         self._dispatcher = Dispatcher(slots_max)
         self._observation = SelfObservation()
-        self._outlet = SliceOutlet(seat.name, connect_records, data_dir)
+        self._gaps = SlotGaps()
+        self._outlet = SliceOutlet(seat.name, connect_records, data_dir, self._tell)
         self._client = make_client(self)
         self._account = CreditAccount(
             run_id=run_id,
@@ -165,7 +168,11 @@ class Worker:
 
     def _last_observations(self) -> dict[str, float]:
         """The same at the end, and how its process fared in the measured phase, which is the last."""
-        return self.health() | self._observation.observations() | {"starved_slot_s": self._account.starved_slot_s}
+        slots = {
+            "starved_slot_s": self._account.starved_slot_s,
+            "empty_slot_s": self._gaps.empty_slot_s(self._freed_ns),
+        }
+        return self.health() | self._observation.observations() | slots
 
     # The control bus
 
@@ -198,6 +205,7 @@ class Worker:
         await self._welcomed.wait()
         if configure.waits_for_model:
             await self._wait_for_model(self._store.body(0))
+        set_aside(TIMING_THRESHOLDS)  # the most of it, before anybody waits for this worker
         self._seat.send(ServiceReady(self._seat.name))
         await self._flush_slices()
 
@@ -225,10 +233,13 @@ class Worker:
 
     async def _hand_over_everything(self) -> None:
         await self._outlet.drain(self._clock.now_ns)
-        flushed = RecordsFlushed(
-            self._seat.name, self._outlet.slice_counts(), self._outlet.deferred_bytes, self._last_observations()
+        observations = self._last_observations() | self._outlet.observations()
+        self._seat.send(
+            RecordsFlushed(self._seat.name, self._outlet.slice_counts(), self._outlet.deferred_bytes, observations)
         )
-        self._seat.send(flushed)
+
+    def _tell(self, text: str) -> None:
+        self._seat.send(Notice(text, lasting=True))
 
     # The credit socket
 
@@ -243,6 +254,7 @@ class Worker:
                     self._account.take(message)
                 except ValueError as error:
                     await self._leave_before_time(str(error))
+                self._gaps.take(message, self._clock.now_ns())
                 if isinstance(message, PreparePhase):
                     set_aside(TIMING_THRESHOLDS)
                     self._freed_ns.clear()
@@ -292,8 +304,11 @@ class Worker:
         url_index = credit % len(heads)
         handle = self._handle = self._handle + 1
         rearm_delay_ns = -1
-        if due_ns < 0 and self._freed_ns:
-            rearm_delay_ns = now_ns - self._freed_ns.popleft()
+        if due_ns < 0:
+            if self._freed_ns:
+                rearm_delay_ns = now_ns - self._freed_ns.popleft()
+            else:
+                self._gaps.first_dispatch(now_ns)
         self._client.submit(
             Exchange(
                 handle,
