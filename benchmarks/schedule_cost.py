@@ -52,9 +52,18 @@ def plan(
 ) -> PhasePlan:
     duration_ns = None if seconds is None else seconds * S
     return PhasePlan(
-        phase=1, mode=mode, concurrency=concurrency, ramp_ns=0, rate_rps=rate_rps, pattern=Pattern.POISSON, smoothness=1.0,
-        request_count=count, duration_ns=duration_ns, grace_ns=0, seed=7,
-    )  # fmt: skip
+        phase=1,
+        mode=mode,
+        concurrency=concurrency,
+        ramp_ns=0,
+        rate_rps=rate_rps,
+        pattern=Pattern.POISSON,
+        smoothness=1.0,
+        request_count=count,
+        duration_ns=duration_ns,
+        grace_ns=0,
+        seed=7,
+    )
 
 
 def workers(count: int) -> list[WorkerShare]:
