@@ -51,7 +51,19 @@ def plan(
     mode: Mode, concurrency: int | None, rate_rps: float | None, count: int | None, seconds: int | None
 ) -> PhasePlan:
     duration_ns = None if seconds is None else seconds * S
-    return PhasePlan(1, mode, concurrency, rate_rps, Pattern.POISSON, 1.0, count, duration_ns, 0, 7)
+    return PhasePlan(
+        phase=1,
+        mode=mode,
+        concurrency=concurrency,
+        ramp_ns=0,
+        rate_rps=rate_rps,
+        pattern=Pattern.POISSON,
+        smoothness=1.0,
+        request_count=count,
+        duration_ns=duration_ns,
+        grace_ns=0,
+        seed=7,
+    )
 
 
 def workers(count: int) -> list[WorkerShare]:

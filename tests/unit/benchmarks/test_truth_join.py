@@ -50,6 +50,18 @@ def test_requests_that_were_not_answered_in_full_are_not_in_the_order() -> None:
     assert pairs([one], log) == [(one, log[1])]
 
 
+def test_one_that_a_tool_does_not_report_is_passed_over_where_it_arrived_before_the_next_began() -> None:
+    log = [row(f"#0-{index}", 100 * index + 1) for index in range(200)]
+    samples = [sample(None, 100 * index, 200, 1000) for index in range(200) if index != 7]
+    assert pairs(samples, log) == list(zip(samples, log[:7] + log[8:], strict=True))
+
+
+def test_one_that_is_missing_among_many_at_once_costs_the_last_row() -> None:
+    log = [row(f"#0-{index}", 50) for index in range(200)]
+    samples = [sample(None, 1, 200, 1000) for _ in range(199)]
+    assert [joined for _, joined in pairs(samples, log)] == log[:199]
+
+
 @pytest.mark.parametrize(
     ("samples", "why"),
     [
