@@ -41,6 +41,7 @@ from aiperf.wire.messages import (
     CreditOrder,
     Exit,
     FlushRecords,
+    Notice,
     PreparePhase,
     RecordProcessorAdded,
     RecordsFlushed,
@@ -124,7 +125,7 @@ class Worker:
         self._dispatcher = Dispatcher(slots_max)
         self._observation = SelfObservation()
         self._gaps = SlotGaps()
-        self._outlet = SliceOutlet(seat.name, connect_records, data_dir)
+        self._outlet = SliceOutlet(seat.name, connect_records, data_dir, self._tell)
         self._client = make_client(self)
         self._account = CreditAccount(
             run_id=run_id,
@@ -204,6 +205,7 @@ class Worker:
         await self._welcomed.wait()
         if configure.waits_for_model:
             await self._wait_for_model(self._store.body(0))
+        set_aside(TIMING_THRESHOLDS)  # the most of it, before anybody waits for this worker
         self._seat.send(ServiceReady(self._seat.name))
         await self._flush_slices()
 
@@ -231,10 +233,13 @@ class Worker:
 
     async def _hand_over_everything(self) -> None:
         await self._outlet.drain(self._clock.now_ns)
-        flushed = RecordsFlushed(
-            self._seat.name, self._outlet.slice_counts(), self._outlet.deferred_bytes, self._last_observations()
+        observations = self._last_observations() | self._outlet.observations()
+        self._seat.send(
+            RecordsFlushed(self._seat.name, self._outlet.slice_counts(), self._outlet.deferred_bytes, observations)
         )
-        self._seat.send(flushed)
+
+    def _tell(self, text: str) -> None:
+        self._seat.send(Notice(text, lasting=True))
 
     # The credit socket
 
