@@ -23,7 +23,7 @@ import numpy as np
 from aiperf.schedule.actions import IssueCredits
 from aiperf.schedule.dispatcher import Dispatcher
 from aiperf.schedule.ledger import CreditReturn
-from aiperf.schedule.phases import Mode, Pattern, PhasePlan
+from aiperf.schedule.phases import Mode, Pattern, PhaseKind, PhasePlan
 from aiperf.schedule.scheduler import Scheduler
 from aiperf.schedule.shares import WorkerShare
 
@@ -51,7 +51,7 @@ def plan(
     mode: Mode, concurrency: int | None, rate_rps: float | None, count: int | None, seconds: int | None
 ) -> PhasePlan:
     duration_ns = None if seconds is None else seconds * S
-    return PhasePlan(1, mode, concurrency, rate_rps, Pattern.POISSON, 1.0, count, duration_ns, 0, 7)
+    return PhasePlan(PhaseKind.PROFILING, mode, concurrency, rate_rps, Pattern.POISSON, 1.0, count, duration_ns, 0, 7)
 
 
 def workers(count: int) -> list[WorkerShare]:

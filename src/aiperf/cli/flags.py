@@ -45,14 +45,18 @@ class CommandLine:
     """Fields that a problem is about already."""
 
 
-def plan_from_argv(argv: Sequence[str], environ: Mapping[str, str]) -> tuple[Plan, Origins]:
+def plan_from_argv(
+    argv: Sequence[str], environ: Mapping[str, str], needless: frozenset[str] = frozenset()
+) -> tuple[Plan, Origins]:
     """The Plan of `aiperf profile ARGV`, and where each value came from.
 
+    `needless`: fields that may be left out even if a run could not do without; nothing is said of their default.
     Raises: PlanError with every problem of the command line, the environment and the file.
     """
     line = read_command_line(argv)
     config_path = line.config_paths[0] if line.config_paths else None
-    draft = draft_plan(line.flags, environ, config_path, frozenset(line.broken))
+    given = {FLAGS[spelling].field.name for spelling in line.flags}
+    draft = draft_plan(line.flags, environ, config_path, frozenset(line.broken | (needless - given)))
     problems = [*line.problems, *draft.problems, *sweep_problems(draft.plan, draft.origins)]
     if problems:
         raise PlanError(*problems)

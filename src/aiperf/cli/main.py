@@ -75,8 +75,15 @@ def kube(argv: Sequence[str]) -> int:
     return run(argv)
 
 
+def calibrate(argv: Sequence[str]) -> int:
+    from aiperf.cli.calibrate import run  # loads nearly everything there is
+
+    return run(argv)
+
+
 COMMANDS = {
     "profile": Command(profile, "Measure an endpoint under load."),
+    "calibrate": Command(calibrate, "Find out what this side adds to what it measures, and how much it can carry."),
     "mock-server": Command(mock_server, "Serve an endpoint of known latency, to try aiperf on."),
     "kube": Command(kube, "Look after benchmarks in a Kubernetes cluster."),
     "service": Command(service, "Host services of a run.", hidden=True),

@@ -10,6 +10,9 @@ from pathlib import Path
 from aiperf.cli.operator import LEFT_ALONE
 from aiperf.errors import ExitCode, InfrastructureError
 from aiperf.plan.plan import Plan
+from aiperf.report.calibration_json import FILE_SUFFIX as CALIBRATION_SUFFIX
+from aiperf.report.calibration_json import load_report
+from aiperf.report.calibration_text import calibration_table
 from aiperf.report.console import print_summary
 from aiperf.wire.messages import RunFinished
 
@@ -20,7 +23,7 @@ PART_LENGTH_MAX = 50
 def report(finished: RunFinished, ui: str | None) -> int:
     """The exit code, after the summary or what went wrong was told."""
     if finished.summary_path and ui != "none":
-        print_summary(Path(finished.summary_path), sys.stdout)
+        show_results(Path(finished.summary_path))
     if finished.exit_code not in (ExitCode.DONE, ExitCode.INTERRUPTED):
         print(f"aiperf: error: {finished.reason}", file=sys.stderr)
     elif finished.outcome == LEFT_ALONE:
@@ -30,6 +33,17 @@ def report(finished: RunFinished, ui: str | None) -> int:
         where = "; the results so far are in the artifacts" if finished.summary_path else ""
         print(f"aiperf: interrupted{where}", file=sys.stderr)
     return finished.exit_code
+
+
+def show_results(path: Path) -> None:
+    """Prints what was written there. Raises: InfrastructureError if it cannot be read."""
+    if path.name.endswith(CALIBRATION_SUFFIX):
+        report = load_report(path)
+        sys.stdout.write(calibration_table(report.calibration))
+        sys.stdout.writelines(f"Warning: {text}\n" for text in report.warnings)
+        sys.stdout.write(f"\nArtifacts  {path}\n")
+    else:
+        print_summary(path, sys.stdout)
 
 
 def make_artifact_dir(plan: Plan, within: Path) -> Path:

@@ -17,12 +17,14 @@ from aiperf.cli.operator import ENDING_SIGNALS, Operator
 from aiperf.cli.outcome import make_artifact_dir, report
 from aiperf.cli.service import leave_for_services
 from aiperf.cli.service import run as run_service
-from aiperf.deploy.layouts import local_layout, worker_count
+from aiperf.deploy.layouts import calibration_server_count, local_layout, worker_count
 from aiperf.deploy.line import BusLine
 from aiperf.deploy.local import MultiProcessServiceManager, private_work_dir
+from aiperf.deploy.reserved_ports import reserved_urls
 from aiperf.errors import ExitCode
-from aiperf.plan.origins import is_given
+from aiperf.plan.origins import Origins, is_given
 from aiperf.plan.plan import Plan, settled
+from aiperf.schedule.calibration import calibration_of
 from aiperf.schedule.phases import phases
 from aiperf.service.host import remove_run_dirs
 from aiperf.service.layout import Layout
@@ -33,7 +35,11 @@ from aiperf.wire.messages import RunFinished
 
 def run(argv: Sequence[str]) -> int:
     """Runs the benchmark that the arguments ask for. Raises: AIPerfError for whatever the user should read."""
-    plan, origins = plan_from_argv(argv, os.environ)
+    return run_plan(*plan_from_argv(argv, os.environ))
+
+
+def run_plan(plan: Plan, origins: Origins) -> int:
+    """Runs the benchmark of this plan. Raises: AIPerfError for whatever the user should read."""
     run_id = secrets.token_hex(6)
     export_level_given = is_given(origins, "export_level")
     plan = settled(plan, drawn_seed=secrets.randbits(31), export_level_given=export_level_given)
@@ -48,6 +54,8 @@ def run(argv: Sequence[str]) -> int:
         signal.pthread_sigmask(signal.SIG_BLOCK, ENDING_SIGNALS)
         stack.callback(signal.pthread_sigmask, signal.SIG_UNBLOCK, ENDING_SIGNALS)
         work_dir = private_work_dir(run_id)
+        servers = calibration_server_count(workers) if calibration_of(plan) else 0
+        calibration_urls = stack.enter_context(reserved_urls(servers))
         layout = local_layout(
             run_id=run_id,
             workers=workers,
@@ -55,6 +63,7 @@ def run(argv: Sequence[str]) -> int:
             artifact_dir=artifact_dir,
             work_dir=work_dir,
             seed=seed,
+            calibration_urls=calibration_urls,
         )
         stack.callback(remove_run_dirs, layout)
         Path(layout.data_dir).mkdir(mode=0o700)

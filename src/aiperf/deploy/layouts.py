@@ -12,6 +12,7 @@ from aiperf.clock import measure_anchor_ns
 from aiperf.deploy.kubernetes.names import Component, Names, names_of
 from aiperf.deploy.kubernetes.ports import (
     API_PORT,
+    CALIBRATION_PORT,
     COLUMNS_PORT,
     CONTROL_PORT,
     CREDITS_PORT,
@@ -46,6 +47,7 @@ POD_ARTIFACT_DIR = "/artifacts"
 
 REQUEST_RATE_PER_WORKER = 5_000
 WORKERS_PER_RECORD_PROCESSOR = 4
+WORKERS_PER_CALIBRATION_SERVER = 2
 
 WORKERS_MAX = 128
 """On one machine. A million connections need some sixty; a mistyped concurrency must not start thousands."""
@@ -102,6 +104,18 @@ def service_table(workers: int, processors: int | None) -> list[ServiceSeat]:
     ]
 
 
+def calibration_seats(count: int) -> list[ServiceSeat]:
+    """Calibration servers by id; most runs have none."""
+    kind = ServiceType.CALIBRATION_SERVER
+    return [ServiceSeat(f"{kind}-{n}", kind) for n in range(count)]
+
+
+def calibration_server_count(workers: int) -> int:
+    """How many built-in servers a calibration has: one costs about as much per chunk as a worker does, and more of them
+    than half of the CPUs' worth would only take the workers' CPUs."""
+    return math.ceil(workers / WORKERS_PER_CALIBRATION_SERVER)
+
+
 def channels_of(seats: Sequence[ServiceSeat]) -> list[str]:
     """The channels of a layout with these services."""
     processors = (seat.service_id for seat in seats if seat.service_type is ServiceType.RECORD_PROCESSOR)
@@ -109,10 +123,20 @@ def channels_of(seats: Sequence[ServiceSeat]) -> list[str]:
 
 
 def local_layout(
-    *, run_id: str, workers: int, processors: int | None, artifact_dir: Path, work_dir: Path, seed: int
+    *,
+    run_id: str,
+    workers: int,
+    processors: int | None,
+    artifact_dir: Path,
+    work_dir: Path,
+    seed: int,
+    calibration_urls: Sequence[str] = (),
 ) -> Layout:
-    """One control host, a process for each worker and each record processor, meeting on IPC sockets in `work_dir`."""
-    seats = service_table(workers, processors)
+    """One control host, a process for each worker and each record processor, meeting on IPC sockets in `work_dir`.
+
+    `calibration_urls`: where calibration servers shall listen, one each.
+    """
+    seats = [*service_table(workers, processors), *calibration_seats(len(calibration_urls))]
     return Layout(
         run_id=run_id,
         hosts=[Host(CONTROL_HOST, _singletons()), *(Host(seat.service_id, [seat]) for seat in seats)],
@@ -125,14 +149,22 @@ def local_layout(
         work_dir=str(work_dir),
         data_dir=str(artifact_dir / DATA_DIR),
         random_seed=seed,
+        calibration_urls=list(calibration_urls),
     )
 
 
 def memory_layout(
-    *, run_id: str, workers: int, processors: int | None, artifact_dir: Path, seed: int, anchor_ns: int = 0
+    *,
+    run_id: str,
+    workers: int,
+    processors: int | None,
+    artifact_dir: Path,
+    seed: int,
+    anchor_ns: int = 0,
+    calibration_servers: int = 0,
 ) -> Layout:
     """Everything in one process; addresses are mere names."""
-    seats = service_table(workers, processors)
+    seats = [*service_table(workers, processors), *calibration_seats(calibration_servers)]
     return Layout(
         run_id=run_id,
         hosts=[Host(CONTROL_HOST, [*_singletons(), *seats])],
@@ -142,23 +174,33 @@ def memory_layout(
         work_dir=str(artifact_dir / DATA_DIR),
         data_dir=str(artifact_dir / DATA_DIR),
         random_seed=seed,
+        calibration_urls=[f"http://{LOOPBACK}:{CALIBRATION_PORT + n}" for n in range(calibration_servers)],
     )
 
 
 def kubernetes_layout(
-    *, run_id: str, topology: str, workers: int, processors: int, seed: int, uploads: Mapping[str, str] | None = None
+    *,
+    run_id: str,
+    topology: str,
+    workers: int,
+    processors: int,
+    seed: int,
+    uploads: Mapping[str, str] | None = None,
+    calibration_servers: int = 0,
 ) -> Layout:
     """Hosts are containers, meeting by TCP at the names that the run's headless Service gives to pods.
 
     `compact`: one control host; record processor `i` is beside worker `i` in the same pod, as many as workers.
-    `per-service`: each service is a host of its own. `uploads`: files that the user sends (`Layout.uploads`).
+    `per-service`: each service is a host of its own. Calibration servers always are. `uploads`: files that the user
+    sends (`Layout.uploads`).
     """
-    seats = service_table(workers, processors)
+    seats, servers = service_table(workers, processors), calibration_seats(calibration_servers)
     if topology == "compact":
         singletons = [Host(CONTROL_HOST, _singletons(), HEALTH_PORT)]
     else:
         singletons = [Host(seat.service_id, [seat], HEALTH_PORT) for seat in _singletons()]
     hosts = [*singletons, *(_pod_host(seat, topology) for seat in seats)]
+    hosts += [Host(seat.service_id, [seat], HEALTH_PORT, machine=seat.service_id) for seat in servers]
     return Layout(
         run_id=run_id,
         hosts=hosts,
@@ -181,6 +223,10 @@ def kubernetes_layout(
             results=_api_url(ServiceType.RECORDS_MANAGER, topology, names_of(run_id)),
         ),
         uploads=dict(uploads or {}),
+        calibration_urls=[
+            f"http://{names_of(run_id).dns_name(Component.CALIBRATION_SERVER, n)}:{CALIBRATION_PORT}"
+            for n in range(calibration_servers)
+        ],
     )
 
 

@@ -8,8 +8,10 @@ from typing import Any
 
 import msgspec
 
-from aiperf.record.facts import NONE, Phase
+from aiperf.metrics.calibration import Calibration
+from aiperf.record.facts import NONE
 from aiperf.schedule.ledger import Ledger
+from aiperf.schedule.phases import PhaseKind
 
 
 class PhaseFacts(msgspec.Struct, frozen=True, kw_only=True):
@@ -76,12 +78,14 @@ class RunFacts(msgspec.Struct, frozen=True, kw_only=True):
     warnings: list[str] = []
     run_info: dict[str, Any] = {}
     """What else belongs into `run_info`: sweep values, seed, command line."""
+    calibration: Calibration | None = None
+    """What this side was found to add before the load; None: it was not asked for."""
     artifacts: list[str] = []
     """Names of the files written beside the summary, for the console."""
 
     def measured(self) -> PhaseFacts | None:
         """The profiling phase; None if the run never came to it."""
-        return next((phase for phase in self.phases if phase.phase == Phase.PROFILING), None)
+        return next((phase for phase in self.phases if phase.phase == PhaseKind.PROFILING), None)
 
     def section(self, name: str) -> dict[str, Any]:
         """One section of the plan; empty if there is none."""

@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 
+from aiperf.metrics.calibration import Calibration
 from aiperf.metrics.catalog import BY_TAG, CENSORED_ROW, METRICS, ROW, Kind, Metric
 from aiperf.metrics.distribution import MetricResult, adjusted, describe
 from aiperf.metrics.goodput import objectives_of
@@ -91,6 +92,7 @@ class Summary(msgspec.Struct, kw_only=True):
     timestamp_source: str
     warnings: list[str]
     artifacts: list[str]
+    calibration: Calibration | None = None
 
 
 def summarise(partial: Partial, run: RunFacts) -> Summary:
@@ -142,6 +144,7 @@ def summarise(partial: Partial, run: RunFacts) -> Summary:
         timestamp_source=run.timestamp_source,
         warnings=run.warnings,
         artifacts=run.artifacts,
+        calibration=run.calibration,
     )
 
 

@@ -18,8 +18,9 @@ import numpy.typing as npt
 from aiperf.endpoint.exchange import ErrorKind, Outcome
 from aiperf.plan.dumps import masked_headers
 from aiperf.record.assembly import RawResponse
-from aiperf.record.facts import FactsArray, Phase
+from aiperf.record.facts import FactsArray
 from aiperf.record.request_id import x_correlation_id, x_request_id
+from aiperf.schedule.phases import PhaseKind
 
 _encode = msgspec.json.Encoder().encode
 
@@ -133,7 +134,7 @@ def _metadata(facts: FactsArray, context: LineContext) -> list[bytes]:
     return lines
 
 
-_PHASES = [phase.name.lower().encode() for phase in Phase]
+_PHASES = [kind.name.lower().encode() for kind in PhaseKind]
 _OUTCOMES = [outcome.name.lower().encode() for outcome in Outcome]
 _ERROR_KINDS = [kind.name.lower().encode() for kind in ErrorKind]
 

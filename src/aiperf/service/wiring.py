@@ -27,11 +27,14 @@ from aiperf.metrics.goodput import objectives_of
 from aiperf.plan.plan import Plan
 from aiperf.record.assembly import RecordAssembler
 from aiperf.record.token_counts import TokenPolicy
-from aiperf.schedule.phases import phases
+from aiperf.schedule.calibration import CalibrationShape, calibration_of
+from aiperf.schedule.phases import PhasePlan, phases
 from aiperf.service.cadence import cadence_of
+from aiperf.service.calibration_rounds import CalibrationOrder
+from aiperf.service.calibration_server import CalibrationServer, ServerThread, Serving
 from aiperf.service.channels import channel_of
 from aiperf.service.dataset_manager import DatasetManager
-from aiperf.service.layout import Host, Layout, ServiceSeat, ServiceType
+from aiperf.service.layout import Host, Layout, ServiceSeat, ServiceType, seat_of
 from aiperf.service.membership import DismissedError, keep_in_touch, register, run_until_told_to_leave, say_farewell
 from aiperf.service.model_probe import ModelProbe
 from aiperf.service.model_wait import MODELS_PATH, Topic
@@ -61,6 +64,9 @@ CONNECTS_PER_S = 5_000
 accepts some 10,000 a second on a core of its own, and has an accept queue of a few thousand at most."""
 
 
+NO_TLS = "the built-in server speaks plain HTTP, the endpoint TLS: what that costs this side is not in the calibration"
+
+
 @dataclass(frozen=True, slots=True)
 class Surroundings:
     """Where a service lives: all it may need beside its own seat."""
@@ -74,6 +80,8 @@ class Surroundings:
     make_client: MakeClient | None = None
     """Tests in virtual time give a client of their own; None: the HTTP timing client."""
     make_timer: MakeTimer | None = None
+    make_calibration_server: Callable[[str, CalibrationShape], Serving] = ServerThread
+    """Serves at a URL; tests in virtual time give another."""
     in_thread: InThread = asyncio.to_thread
     """Runs what takes long beside the event loop."""
     supply: Supply = field(default_factory=SameDisk)
@@ -161,20 +169,34 @@ class Made:
 
 
 def _system_controller(around: Surroundings) -> SystemController:
-    clock = around.clock
-    schedule = phases(around.plan, around.layout.random_seed)
+    clock, plan = around.clock, around.plan
+    schedule = phases(plan, around.layout.random_seed)
     return SystemController(
         hub=Hub(around.bind("control")),
         lifecycle=RunLifecycle(
             around.layout,
-            schedule,
+            () if plan.calibration.calibrate_only else schedule,
             operator=OPERATOR,
             started_ns=clock.now_ns(),
-            min_workers=around.plan.kubernetes.min_workers,
-            model_wait_ns=ns_from_s(around.plan.endpoint.wait_for_model_timeout_s),
+            min_workers=plan.kubernetes.min_workers,
+            model_wait_ns=ns_from_s(_model_wait_s(plan)),
+            calibration=_calibration_order(plan, schedule[-1]),
         ),
         clock=clock,
     )
+
+
+def _model_wait_s(plan: Plan) -> float:
+    """Without a load there is nothing to wait for."""
+    return 0 if plan.calibration.calibrate_only else plan.endpoint.wait_for_model_timeout_s
+
+
+def _calibration_order(plan: Plan, own_load: PhasePlan) -> CalibrationOrder | None:
+    shape = calibration_of(plan)
+    if shape is None:
+        return None
+    speaks_tls = any(url.startswith("https://") for url in plan.endpoint.urls) and not plan.calibration.calibrate_only
+    return CalibrationOrder(own_load, shape, (NO_TLS,) if speaks_tls else ())
 
 
 def _worker_manager(_: ServiceSeat, seat: Seat, around: Surroundings) -> Made:
@@ -198,7 +220,6 @@ def _timing_manager(_: ServiceSeat, seat: Seat, around: Surroundings) -> Made:
     manager = TimingManager(
         seat=seat,
         credits=around.bind("credits"),
-        phases={phase.phase: phase for phase in phases(around.plan, around.layout.random_seed)},
         clock=around.clock,
         records_manager=ServiceType.RECORDS_MANAGER,
         workers_planned=len(around.layout.services(ServiceType.WORKER)),
@@ -245,6 +266,7 @@ def _record_processor(service: ServiceSeat, seat: Seat, around: Surroundings) ->
         make_pipeline=make_pipeline,
         supply=around.supply,
         batch_interval_s=cadence_of(layout).column_interval_s,
+        shape=calibration_of(plan),
     )
     return Made(processor.run(), leave=processor.leave)
 
@@ -272,7 +294,7 @@ def _token_policy(plan: Plan) -> TokenPolicy:
 def _worker(service: ServiceSeat, seat: Seat, around: Surroundings) -> Made:
     plan, layout = around.plan, around.layout
     endpoint = plan.endpoint
-    targets = _targets(plan)
+    targets, calibration = _targets(plan), _calibration_targets(plan, layout)
 
     def make_client(sink: Sink) -> Client:
         assert isinstance(around.clock, RunClock)
@@ -284,7 +306,7 @@ def _worker(service: ServiceSeat, seat: Seat, around: Surroundings) -> Made:
             connects_per_s=_connects_per_s(plan, len(layout.services(ServiceType.WORKER))),
             keep_response_heads=plan.results.export_level == "raw",
         )
-        return HttpClient(clock=around.clock, sink=sink, targets=targets, settings=settings)
+        return HttpClient(clock=around.clock, sink=sink, targets=[*targets, *calibration], settings=settings)
 
     def make_timer(callback: Callable[[], None]) -> Timer:
         assert isinstance(around.clock, RunClock)
@@ -299,6 +321,7 @@ def _worker(service: ServiceSeat, seat: Seat, around: Surroundings) -> Made:
         seed=layout.random_seed,
         sampling=plan.input.sampling or "sequential",
         heads=[_head(plan, target) for target in targets],
+        calibration_heads=[_calibration_head(plan, target) for target in calibration],
         credits=around.connect("credits", service.service_id),
         connect_records=records_channel(
             around.wire, lambda channel: layout.address(channel, around.host.host_id), service.service_id
@@ -328,6 +351,32 @@ def _targets(plan: Plan) -> list[Target]:
     """Where inference requests go, by URL."""
     endpoint, path = plan.endpoint, _inference_path(plan)
     return [Target.from_url(url, path, ca_file=endpoint.ca_file, insecure=endpoint.insecure) for url in endpoint.urls]
+
+
+def _calibration_targets(plan: Plan, layout: Layout) -> list[Target]:
+    """Where requests of a calibration go: by the dialect's own path, whatever the endpoint's is."""
+    return [Target.from_url(url, DIALECTS[plan.endpoint.endpoint_type].path) for url in layout.calibration_urls]
+
+
+def _calibration_head(plan: Plan, target: Target) -> RequestHead:
+    """Without what is meant for the endpoint alone: its key and headers."""
+    return RequestHead(
+        path=target.path,
+        host=target.host_header,
+        headers={},
+        api_key=None,
+        streaming=plan.endpoint.streaming,
+        keep_alive=plan.endpoint.connection_reuse != "never",
+    )
+
+
+def _calibration_server(service: ServiceSeat, seat: Seat, around: Surroundings) -> Made:
+    shape, layout = calibration_of(around.plan), around.layout
+    assert shape is not None
+    place, _ = seat_of(service.service_id)
+    names = [each.service_id for each in layout.services(ServiceType.CALIBRATION_SERVER)]
+    server = around.make_calibration_server(layout.calibration_urls[names.index(place)], shape)
+    return Made(CalibrationServer(seat, server).run())
 
 
 def _inference_path(plan: Plan) -> str:
@@ -377,4 +426,5 @@ _MAKERS: dict[ServiceType, Callable[[ServiceSeat, Seat, Surroundings], Made]] = 
     ServiceType.RECORDS_MANAGER: _records_manager,
     ServiceType.RECORD_PROCESSOR: _record_processor,
     ServiceType.WORKER: _worker,
+    ServiceType.CALIBRATION_SERVER: _calibration_server,
 }

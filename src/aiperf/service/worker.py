@@ -25,7 +25,7 @@ from aiperf.endpoint.exchange import Exchange, Outcome, Sink
 from aiperf.endpoint.request_head import RequestHead
 from aiperf.record.request_id import x_correlation_id, x_request_id
 from aiperf.schedule.dispatcher import Dispatcher
-from aiperf.schedule.phases import PROFILING
+from aiperf.schedule.phases import PhaseKind, kind_of
 from aiperf.service.cpu_pressure import read_cpu_pressure
 from aiperf.service.credit_account import CreditAccount
 from aiperf.service.membership import DismissedError
@@ -88,7 +88,8 @@ class Worker:
     """One worker. `run()` returns when it is told to exit. Raises: DismissedError if that is before its time.
 
     Credits are returned every `return_interval_s` at the least. `make_client` gets the sink; `make_timer` the callback.
-    `wait_for_model` gets the body of a request; the worker that is told to wait is not ready before it returns.
+    `wait_for_model` gets the body of a request; the worker that is told to wait is not ready before it returns. The
+    targets of `calibration_heads` come after those of `heads`.
     """
 
     def __init__(
@@ -99,6 +100,7 @@ class Worker:
         seed: int,
         sampling: Strategy,
         heads: Sequence[RequestHead],
+        calibration_heads: Sequence[RequestHead] = (),
         credits: Port,
         connect_records: Callable[[str], Port],
         slots_max: int,
@@ -114,7 +116,10 @@ class Worker:
         self._seat = seat
         self._seed = seed
         self._sampling = sampling
-        self._heads = heads
+        self._lanes = {PhaseKind.CALIBRATION: (len(heads), calibration_heads)}
+        """Where requests of a phase go, if not to the endpoint: the first target's index, and the heads."""
+        self._endpoint_lane = 0, heads
+        self._first_target, self._heads = self._endpoint_lane
         self._credits = credits
         self._clock = clock
         self._slots_max = slots_max
@@ -243,6 +248,8 @@ class Worker:
                 except ValueError as error:
                     await self._leave_before_time(str(error))
                 if isinstance(message, PreparePhase):
+                    lane = self._lanes.get(kind_of(message.phase), self._endpoint_lane)
+                    self._first_target, self._heads = lane
                     self._cpu_at_start = read_cpu_pressure()
                     self._freed_ns.clear()
                 self._pump()
@@ -280,7 +287,7 @@ class Worker:
         body = self._store.body(entry)
         ids_of = phase.ids_of
         heads = self._heads
-        url_index = credit % len(heads)
+        position = credit % len(heads)
         handle = self._handle = self._handle + 1
         rearm_delay_ns = -1
         if due_ns < 0 and self._freed_ns:
@@ -292,11 +299,11 @@ class Worker:
                 turn_index=0,
                 phase=phase.phase,
                 entry_index=entry,
-                url_index=url_index,
+                url_index=self._first_target + position,
                 due_ns=due_ns,
                 dispatched_ns=now_ns,
                 rearm_delay_ns=rearm_delay_ns,
-                head=heads[url_index].write(
+                head=heads[position].write(
                     x_request_id(ids_of, credit, 0), x_correlation_id(ids_of, credit), len(body)
                 ),
                 body=body,
@@ -323,7 +330,7 @@ class Worker:
             await asyncio.sleep(FLUSH_INTERVAL_S)
             now_ns = self._clock.now_ns()
             phase = self._account.phase
-            if phase is not None and phase.phase == PROFILING and not phase.drained:
+            if phase is not None and phase.kind is PhaseKind.PROFILING and not phase.drained:
                 lag_ns = now_ns - slept_at_ns - round(FLUSH_INTERVAL_S * NS_PER_S)
                 self._loop_lag_max_ns = max(self._loop_lag_max_ns, lag_ns)
             if self._outlet.size_bytes >= FLUSH_BYTES or now_ns - flushed_ns >= FLUSH_AFTER_S * NS_PER_S:

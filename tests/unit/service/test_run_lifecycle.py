@@ -10,7 +10,8 @@ from aiperf.errors import ExitCode
 from aiperf.plan.plan import EndpointPlan, LoadPlan, Plan, WarmupPlan
 from aiperf.schedule.phases import phases
 from aiperf.service.layout import ServiceType
-from aiperf.service.run_lifecycle import RunLifecycle, State, Tell
+from aiperf.service.run_lifecycle import RunLifecycle, State
+from aiperf.service.tell import Tell
 from aiperf.units import NS_PER_S
 from aiperf.wire.messages import (
     AbortRun,

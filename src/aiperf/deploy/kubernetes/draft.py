@@ -44,6 +44,7 @@ def draft_blueprint(
             processors=sizing.processors,
             seed=seed,
             uploads=uploads(plan),
+            calibration_servers=sizing.calibration_servers,
         ),
         sizing=sizing,
         namespace=chosen,

@@ -10,6 +10,7 @@ from aiperf.deploy.kubernetes.blueprint import Blueprint
 from aiperf.deploy.kubernetes.names import LABEL_COMPONENT, LABEL_RUN_ID, Component
 from aiperf.deploy.kubernetes.ports import (
     API_PORT,
+    CALIBRATION_PORT,
     COLUMNS_PORT,
     CONTROL_PORT,
     CREDITS_PORT,
@@ -17,7 +18,7 @@ from aiperf.deploy.kubernetes.ports import (
     RECORDS_PORT,
 )
 
-_BETWEEN_PODS = (CONTROL_PORT, CREDITS_PORT, COLUMNS_PORT, RECORDS_PORT, API_PORT)
+_BETWEEN_PODS = (CONTROL_PORT, CREDITS_PORT, COLUMNS_PORT, RECORDS_PORT, CALIBRATION_PORT, API_PORT)
 _SERVICE_TYPES = {"nodeport": "NodePort", "loadbalancer": "LoadBalancer"}
 
 
