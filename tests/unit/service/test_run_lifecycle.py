@@ -52,8 +52,9 @@ class Run:
             run_id="r", workers=workers, processors=processors, artifact_dir=Path("/a"), work_dir=Path("/w"), seed=1
         )
         self.now_ns = 0
+        self.phases = phases(plan, 1)
         self.lifecycle = RunLifecycle(
-            self.layout, phases(plan, 1), operator="operator", started_ns=0, model_wait_ns=model_wait_ns
+            self.layout, self.phases, operator="operator", started_ns=0, model_wait_ns=model_wait_ns
         )
 
     def __call__(self, message: AnyMessage) -> list[Tell]:
@@ -126,7 +127,7 @@ def test_the_barrier_opens_with_the_last_ready_and_not_before():
         assert run(ServiceReady(name)) == []
     starts = told(run(ServiceReady(last)), StartPhase)
     start_ns = 5 + run.layout.start_lead_ns
-    assert starts == dict.fromkeys(("timing-manager", "records-manager"), StartPhase(1, start_ns, -1, -1))
+    assert starts == dict.fromkeys(("timing-manager", "records-manager"), StartPhase(run.phases[-1], start_ns, -1, -1))
 
 
 def test_a_duration_gives_the_stop_and_the_cut_instant():
@@ -141,8 +142,8 @@ def test_profiling_starts_when_warm_up_is_accounted_for():
         endpoint=EndpointPlan(models=("m",)), load=LoadPlan(concurrency=1), warmup=WarmupPlan(warmup_request_count=3)
     )
     run = Run(plan)
-    assert [message.phase for message in told(run.up_to_running(), StartPhase).values()] == [0, 0]
-    assert [message.phase for message in told(run.finish_phase(0), StartPhase).values()] == [1, 1]
+    assert [message.plan.phase for message in told(run.up_to_running(), StartPhase).values()] == [0, 0]
+    assert [message.plan.phase for message in told(run.finish_phase(0), StartPhase).values()] == [1, 1]
     assert told(run.finish_phase(1), FlushRecords).keys() == {"worker-0", "worker-1"}
 
 

@@ -18,7 +18,7 @@ from aiperf.deploy.kubernetes.ports import (
     RECORDS_PORT,
 )
 
-_BETWEEN_PODS = (CONTROL_PORT, CREDITS_PORT, COLUMNS_PORT, RECORDS_PORT, CALIBRATION_PORT, API_PORT)
+_BETWEEN_PODS = (CONTROL_PORT, CREDITS_PORT, COLUMNS_PORT, RECORDS_PORT, API_PORT)
 _SERVICE_TYPES = {"nodeport": "NodePort", "loadbalancer": "LoadBalancer"}
 
 
@@ -59,10 +59,11 @@ def network_policy(blueprint: Blueprint) -> dict[str, Any]:
 
     A port-forward and health probes come from the pod's own node, which policies never hold back.
     """
+    calibration = [CALIBRATION_PORT] if blueprint.layout.calibration_urls else []
     ingress: list[dict[str, Any]] = [
         {
             "from": [{"podSelector": {"matchLabels": _of_run(blueprint)}}],
-            "ports": [{"protocol": "TCP", "port": port} for port in _BETWEEN_PODS],
+            "ports": [{"protocol": "TCP", "port": port} for port in [*_BETWEEN_PODS, *calibration]],
         }
     ]
     if blueprint.cluster.api_access != "port-forward":
