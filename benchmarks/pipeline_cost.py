@@ -1,82 +1,170 @@
-"""CPU cost of the whole pipeline and of the worker alone, per request and per streamed chunk, record export on.
+"""CPU cost of the whole pipeline, per request and per chunk, records on: of aiperf, by process, and of other tools.
 
-    python benchmarks/pipeline_cost.py [--repeat 3] [requests|chunks|both]
+    python benchmarks/pipeline_cost.py [requests|chunks|both] [--tools ours|all|...] [--count N] [--repeat 3]
 
-The mock server runs beside it and is not counted. Counted is the CPU time of the command and of all its child
-processes (as the kernel accounts it to the finished command), and that of the worker process by itself. What a run
-costs that has no load to speak of (start-up, export) is measured as well and subtracted from nothing: it is part of it.
+The mock server runs beside it and is not counted. Counted is the CPU time of the command and of all processes that come
+of it (`metered`), start-up and export included; of aiperf's processes also each by itself (read 20 times a second, so
+the last moments of one are missing). All tools get the same work; runs alternate, the figures are medians.
 
-    requests: answers of one chunk, concurrency 64, 100,000 requests
-    chunks:   answers of 500 chunks, ITL 20 ms, concurrency 500, 4,000 requests (2,000,000 chunks)
+    requests: answers of one chunk, concurrency 64; 100,000 requests, 20,000 when other tools are to do them too
+    chunks:   answers of 500 chunks, ITL 20 ms, concurrency 500; 4,000 requests (2,000,000 chunks), or 1,000
 """
 
 import argparse
-import json
 import os
 import statistics
-import subprocess
-import sys
 import tempfile
+import time
+from collections import defaultdict
+from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
-AIPERF = [sys.executable, "-m", "aiperf"]
+import psutil
+from metered import Metered
+from peers.ours import Ours, summary_of
+from peers.peer import Load, Peer
+from peers.tools import TOOLS, tools_named
+from served import mock_server
+from tables import Table, ratio
+from tool_run import FAILURES, checked, made_ready, our_processes, started, tell_failure
 
-
-def measure(server: list[str], load: list[str]) -> tuple[float, float, float, dict]:
-    """CPU-seconds of all of aiperf and of its workers, wall seconds, and the summary of one run."""
-    mock = subprocess.Popen([*AIPERF, "mock-server", "--port", "0", *server], stdout=subprocess.PIPE, text=True)
-    try:
-        url = mock.stdout.readline().split()[-1]
-        with tempfile.TemporaryDirectory() as folder:
-            command = [*AIPERF, "profile", "-m", "mock", "--tokenizer", "builtin", "--use-server-token-count",
-                       "-u", url,
-                       "--streaming", "--isl", "16", "--ui", "none", "--artifact-dir", folder, *load]  # fmt: skip
-            pid = os.posix_spawn(sys.executable, command, os.environ)
-            _, status, usage = os.wait4(pid, 0)
-            if status:
-                raise SystemExit(f"the run failed with exit code {os.waitstatus_to_exitcode(status)}")
-            (path,) = Path(folder).glob("*/profile_export_aiperf.json")
-            summary = json.loads(path.read_text())
-    finally:
-        mock.terminate()
-        mock.wait()
-    workers = sum(row["cpu_s"] for row in summary["workers"])
-    return usage.ru_utime + usage.ru_stime, workers, summary["benchmark_duration"]["avg"], summary
+LIMIT_S = 900.0
+SAMPLING_S = 0.05
+US_PER_S = 1e6
 
 
-def report(name: str, unit: str, runs: list[tuple[float, float, float, float]]) -> None:
-    def line(label: str, values: list[float]) -> None:
-        print(
-            f"{name:9} {label:28} median {statistics.median(values):10,.0f}   of "
-            + ", ".join(f"{value:,.0f}" for value in values)
-        )
+@dataclass(frozen=True)
+class Work:
+    """What all tools are to do."""
 
-    line(f"{unit}/CPU-s, all of aiperf", [count / cpu for count, cpu, _, _ in runs])
-    line(f"{unit}/CPU-s, worker alone", [count / worker for count, _, worker, _ in runs])
-    line(f"{unit}/s of wall time", [count / wall for count, _, _, wall in runs])
+    unit: str
+    server: tuple[str, ...]
+    concurrency: int
+    chunks: int
+    """Of each answer."""
+    units_per_request: int
+    count_alone: int
+    count_compared: int
+
+
+WORKS = {
+    "requests": Work("requests", ("--ttft", "0", "--itl", "0", "--tokens", "1"), 64, 1, 1, 100_000, 20_000),
+    "chunks": Work("chunks", ("--ttft", "100", "--itl", "20"), 500, 500, 500, 4_000, 1_000),
+}
+
+
+class Run(NamedTuple):
+    cpu_s: float
+    wall_s: float
+    of_processes: dict[str, float]
+    """CPU seconds, by host (aiperf alone)."""
+    worker_cpu_s: float
+    """As the workers themselves tell it at their end (aiperf alone)."""
+
+
+def measure(tool: Peer, work: Work, count: int) -> Run:
+    """One run. Raises: CommandError, ResultsError."""
+    with tempfile.TemporaryDirectory() as name, mock_server(*work.server) as url:
+        folder = Path(name)
+        load = Load(url=url, request_count=count, tokens=work.chunks, concurrency=work.concurrency)
+        ours = isinstance(tool, Ours)
+        with started(tool, load, folder, LIMIT_S) as run:
+            of_processes = watched(run, our_processes(run, folder)) if ours else {}
+            cost = run.cost()
+        checked(tool, load, folder)
+        workers = sum(row["cpu_s"] for row in summary_of(folder)["workers"]) if ours else 0.0
+        return Run(cost.cpu_s, cost.wall_s, of_processes, workers)
+
+
+def watched(run: Metered, processes: dict[str, psutil.Process]) -> dict[str, float]:
+    """CPU seconds of each process, as last seen before it ended."""
+    seen: dict[str, float] = {}
+    while run.process.poll() is None:
+        for name, process in processes.items():
+            try:
+                times = process.cpu_times()
+            except psutil.Error:
+                continue
+            seen[name] = max(seen.get(name, 0.0), times.user + times.system)  # a zombie tells none
+        time.sleep(SAMPLING_S)
+    return seen
+
+
+def compare(tools: list[Peer], work: Work, count: int, repeat: int) -> None:
+    runs: dict[str, list[Run]] = defaultdict(list)
+    failures: dict[str, str] = {}
+    for _ in range(repeat):
+        for tool in tools:
+            if tool.name in failures:
+                continue
+            try:
+                runs[tool.name].append(measure(tool, work, count))
+            except FAILURES as error:
+                failures[tool.name] = str(error).splitlines()[0]
+                tell_failure(tool, error)
+    units = count * work.units_per_request
+    load = f"load average {os.getloadavg()[0]:.1f} at the end"
+    print(
+        f"\n**{units:,} {work.unit} in {count:,} requests, {work.concurrency} at once** (medians of {repeat}; {load})\n"
+    )
+    print(_tools_table(tools, work, units, runs, failures))
+    for tool in tools:
+        if isinstance(tool, Ours) and runs[tool.name]:
+            print(f"\n{tool.name}, by process:\n\n{_process_table(runs[tool.name], work.unit, units)}", flush=True)
+
+
+def _tools_table(
+    tools: list[Peer], work: Work, units: int, runs: dict[str, list[Run]], failures: dict[str, str]
+) -> Table:
+    table = Table(["tool", f"{work.unit} per CPU-s", "of", "CPU s", "wall s", "ours does so many times more"])
+    ours = [units / run.cpu_s for run in runs["ours"]]
+    for tool in tools:
+        rates = [units / run.cpu_s for run in runs[tool.name]]
+        if rates:
+            table.add(
+                [
+                    tool.name,
+                    f"{statistics.median(rates):,.0f}",
+                    ", ".join(f"{rate:,.0f}" for rate in rates),
+                    f"{statistics.median(run.cpu_s for run in runs[tool.name]):.1f}",
+                    f"{statistics.median(run.wall_s for run in runs[tool.name]):.1f}",
+                    ratio(statistics.median(ours), statistics.median(rates)) if ours else "",
+                ]
+            )
+        if tool.name in failures:
+            table.add([tool.name, f"failed: {failures[tool.name]}"])
+    return table
+
+
+def _process_table(runs: list[Run], unit: str, units: int) -> Table:
+    table = Table(["process", f"µs per {unit.rstrip('s')}", f"{unit} per CPU-s"])
+    for name in runs[0].of_processes:
+        _add_process(table, name, [run.of_processes.get(name, 0.0) for run in runs], units)
+    _add_process(table, "workers, as they tell it", [run.worker_cpu_s for run in runs], units)
+    return table
+
+
+def _add_process(table: Table, name: str, cpu_s: list[float], units: int) -> None:
+    middle_s = statistics.median(cpu_s)
+    table.add([name, f"{middle_s / units * US_PER_S:.2f}", f"{units / middle_s:,.0f}" if middle_s else ""])
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", nargs="?", choices=["requests", "chunks", "both"], default="both")
+    parser.add_argument("what", nargs="?", choices=[*WORKS, "both"], default="both")
+    parser.add_argument("--tools", type=tools_named, default=[TOOLS["ours"]], help=", ".join(TOOLS))
+    parser.add_argument("--count", type=int, help="requests (default: see above)")
     parser.add_argument("--repeat", type=int, default=3)
     options = parser.parse_args()
-    requests, chunks = [], []
-    for _ in range(options.repeat):
-        if options.what != "chunks":
-            cpu, worker, wall, summary = measure(
-                ["--ttft", "0", "--itl", "0", "--tokens", "1"], ["--concurrency", "64", "--request-count", "100000"]
-            )
-            requests.append((summary["request_count"]["avg"], cpu, worker, wall))
-        if options.what != "requests":
-            cpu, worker, wall, summary = measure(
-                ["--ttft", "100", "--itl", "20", "--tokens", "500"], ["--concurrency", "500", "--request-count", "4000"]
-            )
-            chunks.append((summary["request_count"]["avg"] * 500, cpu, worker, wall))
-    if requests:
-        report("requests", "requests", requests)
-    if chunks:
-        report("chunks", "chunks", chunks)
+    # What stamps come from and which core is used is no matter of cost here.
+    tools = [tool for tool in options.tools if not isinstance(tool, Ours) or tool.name == "ours"]
+    made_ready(tools)
+    for name, work in WORKS.items():
+        if options.what in (name, "both"):
+            alone = all(isinstance(tool, Ours) for tool in tools)
+            count = options.count or (work.count_alone if alone else work.count_compared)
+            compare(tools, work, count, options.repeat)
 
 
 if __name__ == "__main__":

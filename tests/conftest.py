@@ -6,6 +6,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import pytest
+from hypothesis import settings
+
+# An example that a loaded machine holds up for a moment is not wrong.
+settings.register_profile("patient", deadline=None)
+settings.load_profile("patient")
 
 
 class MockProcess:

@@ -123,6 +123,9 @@ class FormulaClient:
     def close(self) -> None:
         self.cancel_all(Outcome.CANCELLED)
 
+    def observe_anew(self) -> None:
+        pass
+
     def observations(self) -> dict[str, float]:
         return {"kernel_stamped_read_count": 1}
 

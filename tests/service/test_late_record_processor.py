@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec import structs
 
 from aiperf.service.record_processor import RecordProcessor
 from aiperf.service.supply import SameDisk
@@ -54,6 +55,10 @@ async def test_it_closes_its_account_when_it_is_ready():
     hub.send(FinishRecords({}), "late")
     async with asyncio.timeout(60):
         told = [(await hub.receive())[1] for _ in range(2)]
-    assert told == [ServiceReady("late"), RecordsFinished("late", 0, 0, 0, 0, 0)]
+    ready, finished = told
+    assert ready == ServiceReady("late")
+    assert isinstance(finished, RecordsFinished)
+    assert finished.observations.keys() == {"cpu_s", "memory_max_mb"}
+    assert structs.replace(finished, observations={}) == RecordsFinished("late", 0, 0, 0, 0, 0)
     hub.send(Exit(), "late")
     await running

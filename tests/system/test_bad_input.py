@@ -4,12 +4,12 @@ import json
 import os
 import resource
 import shutil
-import socket
 import subprocess
 import tempfile
 from pathlib import Path
 
 import pytest
+from tests.ports import dead_port
 
 from aiperf.errors import ExitCode
 
@@ -104,22 +104,14 @@ def test_a_model_without_a_tokenizer_of_its_own_is_counted_by_the_builtin_one_wi
 # Nothing there to measure
 
 
-def closed_port():
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return server.getsockname()[1]
-
-
 @pytest.mark.parametrize(
-    ("url", "kind"),
-    [
-        (f"http://127.0.0.1:{closed_port()}", "connect_refused"),
-        (f"http://127.9.8.7:{closed_port()}", "connect_refused"),
-        ("http://no-such-host.invalid", "dns"),
-    ],
+    ("host", "kind"),
+    [("127.0.0.1", "connect_refused"), ("127.9.8.7", "connect_refused"), ("no-such-host.invalid", "dns")],
     ids=["a closed port", "an address of nobody", "a name of nobody"],
 )
-def test_a_server_that_is_not_there_ends_the_run_soon(aiperf, url, kind):
-    run = aiperf.run_small(url, *PATIENT)
+def test_a_server_that_is_not_there_ends_the_run_soon(aiperf, host, kind):
+    with dead_port("" if kind == "dns" else host) as port:
+        run = aiperf.run_small(f"http://{host}:{port}", *PATIENT)
     assert run.exit_code == ExitCode.BENCHMARK_FAILED
     assert message(run).startswith(f"aiperf: error: no request succeeded: {kind}: ")
     assert run.errors().keys() == {(kind, None)}

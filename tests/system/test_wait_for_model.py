@@ -1,21 +1,12 @@
 """`--wait-for-model-timeout` as a user meets it: servers that come late, never, or without the model."""
 
 import signal
-import socket
 
-import pytest
+from tests.ports import dead_port, free_port
 
 from aiperf.mock.truth import read_rows
 
 LOAD = ("--concurrency", "2", "--request-count", "10")
-
-
-@pytest.fixture
-def free_port() -> int:
-    """A port on which nothing listens."""
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return sock.getsockname()[1]
 
 
 def read_until(run, text: str) -> None:
@@ -23,11 +14,12 @@ def read_until(run, text: str) -> None:
     assert any(text in line for line in iter(run.process.stderr.readline, "")), f"never said: {text}"
 
 
-def test_the_load_waits_for_a_server_that_comes_late(aiperf, mock_process, free_port, tmp_path):
+def test_the_load_waits_for_a_server_that_comes_late(aiperf, mock_process, tmp_path):
+    port = free_port()
     flags = ("--streaming", "--wait-for-model-timeout", "60", "--wait-for-model-mode", "both", "--workers-max", "2")
-    run = aiperf.start_small(f"http://127.0.0.1:{free_port}", *flags, *LOAD)
+    run = aiperf.start_small(f"http://127.0.0.1:{port}", *flags, *LOAD)
     read_until(run, "waiting for the model: GET /v1/models: connect_refused: ")
-    server = mock_process("--port", str(free_port), "--model", "m", "--truth-log", str(tmp_path / "truth"))
+    server = mock_process("--port", str(port), "--model", "m", "--truth-log", str(tmp_path / "truth"))
     run.finish()
     server.stop()
     assert run.exit_code == 0, run.stderr
@@ -39,10 +31,11 @@ def test_the_load_waits_for_a_server_that_comes_late(aiperf, mock_process, free_
     assert {row.request_id for row in requests} == {line["metadata"]["x_request_id"] for line in run.lines}
 
 
-def test_a_server_that_never_comes_ends_the_run_with_the_last_reason(aiperf, free_port):
-    run = aiperf.run_small(f"http://127.0.0.1:{free_port}", "--wait-for-model-timeout", "1.5", *LOAD)
+def test_a_server_that_never_comes_ends_the_run_with_the_last_reason(aiperf):
+    with dead_port() as port:
+        run = aiperf.run_small(f"http://127.0.0.1:{port}", "--wait-for-model-timeout", "1.5", *LOAD)
     assert run.exit_code == 1
-    reason = f"connect_refused: 127.0.0.1:{free_port} refused the connection: nothing listens there"
+    reason = f"connect_refused: 127.0.0.1:{port} refused the connection: nothing listens there"
     assert run.stderr.splitlines()[-1] == f"aiperf: error: the model did not answer within 1.5 s: {reason}"
     assert run.stderr.count("waiting for the model") == 1
 
@@ -61,10 +54,11 @@ def test_a_server_without_the_model_is_told_and_its_fault_is_the_reason(aiperf, 
     assert last.startswith("aiperf: error: the model did not answer within 1.5 s: http_status 404: ")
 
 
-def test_ctrl_c_while_waiting_ends_the_run_at_once(aiperf, free_port):
-    run = aiperf.start_small(f"http://127.0.0.1:{free_port}", "--wait-for-model-timeout", "3600", *LOAD)
-    read_until(run, "waiting for the model")
-    run.signal(signal.SIGINT)
-    run.finish()
+def test_ctrl_c_while_waiting_ends_the_run_at_once(aiperf):
+    with dead_port() as port:
+        run = aiperf.start_small(f"http://127.0.0.1:{port}", "--wait-for-model-timeout", "3600", *LOAD)
+        read_until(run, "waiting for the model")
+        run.signal(signal.SIGINT)
+        run.finish()
     assert run.exit_code == 130
     assert run.stderr.splitlines()[-1] == "aiperf: interrupted"

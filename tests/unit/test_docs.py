@@ -118,6 +118,11 @@ def test_every_profile_command_is_a_plan(words: list[str], monkeypatch: pytest.M
     assert [problem for problem in problems if not problem.what.endswith(absent)] == []
 
 
+@pytest.mark.parametrize("words", all_commands("plan"), ids=" ".join)
+def test_every_plan_of_a_load_can_be_made(words: list[str]) -> None:
+    plan_from_argv(words, {}, needless=frozenset({"models", "urls"}))
+
+
 @pytest.mark.parametrize("words", all_commands("mock-server"), ids=" ".join)
 def test_every_mock_server_command_is_read(words: list[str]) -> None:
     build_parser().parse_args(words)

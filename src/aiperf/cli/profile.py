@@ -17,15 +17,21 @@ from aiperf.cli.operator import ENDING_SIGNALS, Operator
 from aiperf.cli.outcome import make_artifact_dir, report
 from aiperf.cli.service import leave_for_services
 from aiperf.cli.service import run as run_service
-from aiperf.deploy.layouts import calibration_server_count, local_layout, worker_count
+from aiperf.deploy.layouts import calibration_server_count, local_layout
 from aiperf.deploy.line import BusLine
 from aiperf.deploy.local import MultiProcessServiceManager, private_work_dir
+from aiperf.deploy.local_size import processor_count, worker_count
+from aiperf.deploy.planned_load import PlannedLoad, planned_load
+from aiperf.deploy.promising import promise_of
 from aiperf.deploy.reserved_ports import reserved_urls
-from aiperf.errors import ExitCode
-from aiperf.plan.origins import Origins, is_given
+from aiperf.endpoint.reach import reach_problems
+from aiperf.endpoint.target import Target
+from aiperf.errors import ExitCode, PlanError
+from aiperf.plan.origins import DEFAULT, Origins, is_given
 from aiperf.plan.plan import Plan, settled
+from aiperf.plan.source_address import source_addresses
 from aiperf.schedule.calibration import calibration_of
-from aiperf.schedule.phases import phases
+from aiperf.schedule.phases import PhasePlan, connections_at_once, phases
 from aiperf.service.host import remove_run_dirs
 from aiperf.service.layout import Layout
 from aiperf.service.machine import this_machine
@@ -48,7 +54,9 @@ def run_plan(plan: Plan, origins: Origins) -> int:
     if plan.kubernetes.kubernetes:
         return _run_in_cluster(plan, run_id, seed)
     schedule = phases(plan, seed)
-    workers = worker_count(schedule, plan.services, this_machine())
+    load = planned_load(plan, schedule)
+    workers = _workers_within_reach(plan, schedule, load, origins)
+    processors = processor_count(workers, plan.services.record_processors_count)
     artifact_dir = make_artifact_dir(plan, plan.results.artifact_dir)
     with contextlib.ExitStack() as stack:
         signal.pthread_sigmask(signal.SIG_BLOCK, ENDING_SIGNALS)
@@ -59,17 +67,36 @@ def run_plan(plan: Plan, origins: Origins) -> int:
         layout = local_layout(
             run_id=run_id,
             workers=workers,
-            processors=plan.services.record_processors_count,
+            processors=processors,
             artifact_dir=artifact_dir,
             work_dir=work_dir,
             seed=seed,
             calibration_urls=calibration_urls,
+            promise=promise_of(load, plan.expectation, workers, processors),
         )
         stack.callback(remove_run_dirs, layout)
         Path(layout.data_dir).mkdir(mode=0o700)
         leave_for_services(layout, plan, work_dir)
         finished = _run_local(layout, plan)
     return report(finished, plan.services.ui)
+
+
+def _workers_within_reach(plan: Plan, schedule: Sequence[PhasePlan], load: PlannedLoad, origins: Origins) -> int:
+    """How many workers carry the load. Raises: PlanError with all that keeps this machine from carrying it."""
+    endpoint = plan.endpoint
+    problems = reach_problems(
+        sources=source_addresses(endpoint.source_addresses),
+        targets=[Target.from_url(url, insecure=True) for url in endpoint.urls],  # no certificate is looked at here
+        connections=connections_at_once(schedule),
+        origin=origins.get("source_addresses", DEFAULT),
+    )
+    try:
+        workers = worker_count(load, plan.services, this_machine())
+    except PlanError as error:
+        raise PlanError(*error.problems, *problems) from None
+    if problems:
+        raise PlanError(*problems)
+    return workers
 
 
 def _run_in_cluster(plan: Plan, run_id: str, seed: int) -> int:

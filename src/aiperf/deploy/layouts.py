@@ -1,9 +1,10 @@
 """Plan + machine → layout: how many services of each kind, in which processes, at which addresses.
 
-Owns: hosts and addresses of every kind of deployment; sizing for one machine. Does not own: the layout's form
-(`aiperf.service.layout`), sizing for a cluster (`kubernetes.sizing`), starting it (`local`, `kubernetes`).
+Owns: hosts and addresses of every kind of deployment. Does not own: the layout's form (`aiperf.service.layout`), sizing
+(`local_size`, `kubernetes.sizing`), starting it (`local`, `kubernetes`).
 """
 
+import math
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -20,16 +21,11 @@ from aiperf.deploy.kubernetes.ports import (
     RECORDS_PORT,
     SIDECAR_HEALTH_PORT,
 )
-from aiperf.errors import PlanError, Problem
-from aiperf.plan.plan import ServicesPlan
-from aiperf.schedule.phases import PhasePlan
+from aiperf.deploy.local_size import processor_count
+from aiperf.metrics.promise import Promise
 from aiperf.service.layout import SINGLETONS, Apis, Host, Layout, ServiceSeat, ServiceType, binder_of
-from aiperf.service.machine import FILES_KEPT_BACK, Machine, connections_max
 from aiperf.units import NS_PER_MS
 from aiperf.wire.address import LOOPBACK
-
-CONNECTIONS_PER_WORKER = 1_000
-"""A worker carries far more; above this a second core shortens the queue of reads at busy moments."""
 
 CONTROL_HOST = "control"
 DATA_DIR = ".run"
@@ -45,59 +41,13 @@ POD_DATA_DIR = "/data"
 POD_ARTIFACT_DIR = "/artifacts"
 """In every pod; all else there can only be read."""
 
-REQUEST_RATE_PER_WORKER = 5_000
-WORKERS_PER_RECORD_PROCESSOR = 4
+
 WORKERS_PER_CALIBRATION_SERVER = 2
-
-WORKERS_MAX = 128
-"""On one machine. A million connections need some sixty; a mistyped concurrency must not start thousands."""
-
-
-def worker_count(phases: Sequence[PhasePlan], services: ServicesPlan, machine: Machine) -> int:
-    """How many workers carry the load.
-
-    Few: a cap split over many workers waits longer than one pool. Raises: PlanError if `--workers-max` workers cannot
-    hold the asked concurrency within the limit of open files, or that limit is too low for anything.
-    """
-    if machine.open_files <= FILES_KEPT_BACK:
-        raise PlanError(
-            Problem(
-                f"each process may open {machine.open_files:,} files, and a worker needs {FILES_KEPT_BACK} for itself",
-                hint="Raise the limit of open files (ulimit -n).",
-            )
-        )
-    concurrency = max((phase.concurrency or 0 for phase in phases), default=0)
-    rate_rps = max((phase.rate_rps or 0 for phase in phases), default=0)
-    per_worker = services.connections_per_worker or CONNECTIONS_PER_WORKER
-    wanted = max(math.ceil(concurrency / per_worker), math.ceil(rate_rps / REQUEST_RATE_PER_WORKER), 1)
-    needed = max(1, math.ceil(concurrency / connections_max(machine)))
-    if max(needed, services.workers_max or 0) > WORKERS_MAX:
-        raise PlanError(
-            Problem(
-                f"{max(needed, services.workers_max or 0):,} worker processes are too many for one machine "
-                f"({WORKERS_MAX})",
-                "--concurrency" if needed > WORKERS_MAX else "--workers-max",
-                f"A worker may open {machine.open_files:,} files here: raise that limit (ulimit -n), or ask for less.",
-            )
-        )
-    if services.workers_max is not None and needed > services.workers_max:
-        raise PlanError(
-            Problem(
-                f"a concurrency of {concurrency:,} needs {needed} worker processes: "
-                f"each may open {machine.open_files:,} files",
-                "--workers-max",
-                "Allow more workers, or raise the limit of open files (ulimit -n).",
-            )
-        )
-    # A connection limit given by the user is an order; our own is a wish that ends at the number of CPUs.
-    most = services.workers_max or (WORKERS_MAX if services.connections_per_worker else machine.cpu_count)
-    return max(needed, min(wanted, most))
 
 
 def service_table(workers: int, processors: int | None) -> list[ServiceSeat]:
     """Workers and record processors by id; those there are once are not in it."""
-    if processors is None:
-        processors = max(1, math.ceil(workers / WORKERS_PER_RECORD_PROCESSOR))
+    processors = processor_count(workers, processors)
     return [
         *(ServiceSeat(f"{ServiceType.WORKER}-{n}", ServiceType.WORKER) for n in range(workers)),
         *(ServiceSeat(f"{ServiceType.RECORD_PROCESSOR}-{n}", ServiceType.RECORD_PROCESSOR) for n in range(processors)),
@@ -111,8 +61,7 @@ def calibration_seats(count: int) -> list[ServiceSeat]:
 
 
 def calibration_server_count(workers: int) -> int:
-    """How many built-in servers a calibration has: one costs about as much per chunk as a worker does, and more of them
-    than half of the CPUs' worth would only take the workers' CPUs."""
+    """How many built-in servers a calibration has: one costs less per chunk than a worker with its record processor."""
     return math.ceil(workers / WORKERS_PER_CALIBRATION_SERVER)
 
 
@@ -131,6 +80,7 @@ def local_layout(
     work_dir: Path,
     seed: int,
     calibration_urls: Sequence[str] = (),
+    promise: Promise | None = None,
 ) -> Layout:
     """One control host, a process for each worker and each record processor, meeting on IPC sockets in `work_dir`.
 
@@ -150,6 +100,7 @@ def local_layout(
         data_dir=str(artifact_dir / DATA_DIR),
         random_seed=seed,
         calibration_urls=list(calibration_urls),
+        promise=promise,
     )
 
 
@@ -187,6 +138,7 @@ def kubernetes_layout(
     seed: int,
     uploads: Mapping[str, str] | None = None,
     calibration_servers: int = 0,
+    promise: Promise | None = None,
 ) -> Layout:
     """Hosts are containers, meeting by TCP at the names that the run's headless Service gives to pods.
 
@@ -227,6 +179,7 @@ def kubernetes_layout(
             f"http://{names_of(run_id).dns_name(Component.CALIBRATION_SERVER, n)}:{CALIBRATION_PORT}"
             for n in range(calibration_servers)
         ],
+        promise=promise,
     )
 
 

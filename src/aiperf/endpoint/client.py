@@ -1,8 +1,9 @@
 """The HTTP timing client: sends requests when told to and says when each byte of the answer reached this host.
 
 Owns: the life of every exchange from `submit` to `on_end`, the reading and stamping of open connections, reuse, retry,
-timeouts, cuts. Does not own: how connections are made (`dialer`), framing (`framing`), when a request is due (the
-worker), what the bytes mean (the dialects). Exchanges in; exchanges filled in, and body bytes with their interval, out.
+timeouts, cuts. Does not own: how connections are made (`dialer`), how requests are sent (`sender`), framing
+(`framing`), when a request is due (the worker), what the bytes mean (the dialects). Exchanges in; exchanges filled in,
+and body bytes with their interval, out.
 
 Theory of operation
 -------------------
@@ -16,7 +17,8 @@ part of the bytes came earlier; that is stated as an interval:
 
 - Upper end, `stamp_ns`: the kernel's stamp; without one, the clock after the read.
 - Lower end, `after_ns`: the latest instant at which the socket is known to have been empty. There are two witnesses.
-  Its own reads: one that returns less than was asked for has emptied the socket, so the clock *before* it is a bound.
+  Its own reads: one that returns less than was asked for has emptied the socket, so the clock *before* its batch is a
+  bound (a clock reading per read would buy less than a batch's duration).
   And the batches of all others: sockets are watched level-triggered, so a batch that did not name this one found
   nothing to read in it, and the clock before that batch is a bound too, the later one by far when tokens are rare.
 - A batch is no witness if it was full (`ready_max`: those it had no room for are ready too), if it is the one being
@@ -26,15 +28,13 @@ part of the bytes came earlier; that is stated as an interval:
 - While nothing happens there are no batches. `drive` makes one now and then as long as requests are in flight. When the
   process gets no CPU there are none, and the intervals are as wide as the truth.
 - With TLS the same holds for plaintext: what a read decrypts was completed by bytes of that read, none is held back.
+- If all bytes of a read came in one segment there is no interval: they have one arrival (`segments`). The kernel is
+  asked for reads of several events, for which it matters.
 - A packet is stamped when it reaches the host and becomes readable when the TCP stack has processed it, microseconds
   later, more under load. Batches are dated back by `TOLERANCE_NS` for it. If a stamp lies before the bound all the
   same, the only thing known is that it is later than the previous stamp.
 
 Hence for every connection `sent_ns ≤ after_ns ≤ stamp_ns ≤ now`, and stamps never decrease (`stamps.placed_ns`).
-
-*The request* goes out in one `send` on an open, handshaken connection; `sent_ns` is the clock just before it. (A clock
-read after it would be useless: the loopback delivers within the call, and the sender may be preempted in it.) What the
-socket does not take follows when it is writable.
 
 *An exchange* waits for a connection (in its pool, then bound to one being made), is on an open one, or has ended:
 `_in_flight` holds the first two kinds, in the order of submission, which is the order of their deadlines. It ends in
@@ -48,7 +48,6 @@ old one's event.
 import socket
 import ssl
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from time import monotonic_ns
 from typing import TYPE_CHECKING, Literal
 
@@ -62,7 +61,9 @@ from aiperf.endpoint.exchange import ErrorKind, Exchange, Outcome, Sink
 from aiperf.endpoint.failures import Failure, broken_connection, closed_early, tls_failure
 from aiperf.endpoint.pool import Pool
 from aiperf.endpoint.response import ResponseIntake
+from aiperf.endpoint.segments import EXCESS_UNKNOWN
 from aiperf.endpoint.selector import WRITABLE, make_selector
+from aiperf.endpoint.sender import Sender, unsend
 from aiperf.endpoint.settings import ClientSettings
 from aiperf.endpoint.stamps import TOLERANCE_NS, read_timespec
 from aiperf.endpoint.target import Target
@@ -99,9 +100,16 @@ class HttpClient:
         self._connections: dict[int, Connection] = {}
         """By descriptor; all that are open or being made."""
         self._in_flight: dict[Exchange, Connection | None] = {}
-        self._half_sent: set[Connection] = set()
         self._intake = ResponseIntake(sink, settings, self.counters)
+        self._take = self._intake.take
         self._tls_buffers = TlsBuffers()
+        self._sender = Sender(
+            anchor_ns=clock.anchor_ns,
+            selector=self._selector,
+            counters=self.counters,
+            tls_buffers=self._tls_buffers,
+            hurry=self._hurry,
+        )
         self._quiet_ns = 0
         """When the latest batch was taken that held all ready sockets and has been read. Others were empty then."""
         self._tempo = Tempo(ns_from_s(TICK_INTERVAL_S))
@@ -154,6 +162,10 @@ class HttpClient:
             return "kernel" if self._stamping_socket else "user"
         return self.counters.timestamp_source
 
+    def observe_anew(self) -> None:
+        """The measured phase begins."""
+        self.counters.observe_anew()
+
     def observations(self) -> dict[str, float]:
         """What the client sees of itself, by name with unit."""
         return self.counters.observations() | {
@@ -192,8 +204,7 @@ class HttpClient:
             exchange.connection_reused = 1
             self._send(connection, exchange)
         elif not self._closed:
-            if self._drive is not None:
-                self._drive.hurry()
+            self._hurry()
             self._dialer.dial(exchange)
 
     def cancel(self, exchange: Exchange, outcome: Outcome) -> None:
@@ -232,6 +243,7 @@ class HttpClient:
         Says whether there may be more: the batch was full.
         """
         started_ns = monotonic_ns()
+        called_ns = started_ns + self._anchor_ns
         ready = self._selector.ready()
         self._draining = True
         connections, receive, in_setup = self._connections, self._receive, []
@@ -245,11 +257,11 @@ class HttpClient:
                 in_setup.append((connection, mask))
             else:
                 if mask & WRITABLE and connection.unsent is not None:
-                    self._send_rest(connection)
+                    self._sender.send_rest(connection)
                 if mask & ~WRITABLE:
-                    receive(connection)
+                    receive(connection, called_ns)
         if len(ready) < self._ready_max:
-            self._quiet_ns = started_ns + self._anchor_ns - TOLERANCE_NS
+            self._quiet_ns = called_ns - TOLERANCE_NS
         # After the reads: making connections is slow and must not hold up bytes that have arrived.
         for connection, mask in in_setup:
             if connections.get(connection.descriptor) is connection:
@@ -281,7 +293,7 @@ class HttpClient:
         """How long what arrives may wait to be read; 0 while connections are made or requests are half sent."""
         self._tempo.tick(self.counters.kernel_stamped_read_count)
         oldest = next(iter(self._in_flight), None)
-        if oldest is None or self._dialer.connecting_count or self._half_sent:
+        if oldest is None or self._dialer.connecting_count or self._sender.is_waiting:
             return 0
         oldest_age_ns = now_ns - oldest.dispatched_ns
         return self._tempo.patience_ns(in_flight_count=len(self._in_flight), oldest_age_ns=oldest_age_ns)
@@ -292,84 +304,27 @@ class HttpClient:
             return -1
         return self._quiet_ns + self._tempo.glance_interval_ns(youngest_age_ns=now_ns - youngest.dispatched_ns)
 
-    # Sending
-
-    def _on_open(self, connection: Connection) -> None:
-        exchange = connection.exchange
-        assert exchange is not None
-        connection.framing = self._intake.framing()
-        connection.receive = connection.sock.recvmsg
-        self._send(connection, exchange)
-
-    def _send(self, connection: Connection, exchange: Exchange) -> None:
-        connection.exchange = exchange
-        self._in_flight[exchange] = connection
-        request = exchange.head + exchange.body
-        try:
-            if connection.tls is not None:
-                request = self._tls_buffers.encrypt(connection.tls, request)
-            connection.stamp_ns = connection.empty_ns = exchange.sent_ns = monotonic_ns() + self._anchor_ns
-            taken_bytes = connection.sock.send(request)
-        except BlockingIOError:
-            taken_bytes = 0
-        except OSError as error:
-            self._give_up_sending(connection, error)
-            return
-        exchange.sent_bytes = taken_bytes
-        if exchange.connection_reused:
-            exchange.blocked_ns = exchange.sent_ns - exchange.dispatched_ns
-        if taken_bytes == len(request):
-            exchange.send_done_ns = monotonic_ns() + self._anchor_ns
-        else:
-            self._leave_unsent(connection, memoryview(request)[taken_bytes:])
-
-    def _leave_unsent(self, connection: Connection, rest: memoryview) -> None:
-        """The rest follows when the socket takes more."""
-        connection.unsent = rest
-        self._half_sent.add(connection)
-        self._selector.change(connection.descriptor, writable=True)
+    def _hurry(self) -> None:
         if self._drive is not None:
             self._drive.hurry()
 
-    def _all_sent(self, connection: Connection) -> None:
-        """Nothing more is to be sent on it, or can be."""
-        connection.unsent = None
-        self._half_sent.discard(connection)
+    def _on_open(self, connection: Connection) -> None:
+        exchange, sock = connection.exchange, connection.sock
+        assert exchange is not None
+        connection.framing = self._intake.framing()
+        connection.receive, connection.send = sock.recvmsg, sock.send
+        if connection.tls is not None:
+            connection.segment_excess = EXCESS_UNKNOWN  # the handshake's segments were not counted
+        self._send(connection, exchange)
 
-    def _send_rest(self, connection: Connection) -> None:
-        exchange, unsent = connection.exchange, connection.unsent
-        assert unsent is not None
-        try:
-            taken_bytes = connection.sock.send(unsent)
-        except BlockingIOError:
-            return
-        except OSError as error:
-            self._selector.change(connection.descriptor, writable=False)
-            self._give_up_sending(connection, error)
-            return
-        if exchange is not None:
-            exchange.sent_bytes += taken_bytes
-        if taken_bytes < len(unsent):
-            connection.unsent = unsent[taken_bytes:]
-            return
-        self._all_sent(connection)
-        self._selector.change(connection.descriptor, writable=False)
-        if exchange is not None and exchange.send_done_ns < 0:
-            exchange.send_done_ns = monotonic_ns() + self._anchor_ns
-
-    def _give_up_sending(self, connection: Connection, error: OSError) -> None:
-        """Leaves the verdict to the reading side: there may be a response, and there will be an end of file."""
-        self._all_sent(connection)
-        connection.send_error = error
-        if not isinstance(error, (BrokenPipeError, ConnectionResetError)):
-            with suppress(OSError):
-                connection.sock.shutdown(socket.SHUT_RDWR)  # makes the end of file
+    def _send(self, connection: Connection, exchange: Exchange) -> None:
+        self._in_flight[exchange] = connection
+        self._sender.send(connection, exchange)
 
     # Receiving
 
-    def _receive(self, connection: Connection) -> None:
-        """Reads an open connection once. The hot path of the product."""
-        called_ns = monotonic_ns() + self._anchor_ns
+    def _receive(self, connection: Connection, called_ns: int) -> None:
+        """Reads an open connection once; `called_ns` is a clock reading before. The hot path of the product."""
         try:
             data, control, _flags, _address = connection.receive(READ_BYTES, self._control_bytes)
         except BlockingIOError:
@@ -380,34 +335,42 @@ class HttpClient:
         if not data:
             self._hang_up(connection)
             return
+        counters = self.counters
+        is_instant = False
         if control:
             seconds, nanoseconds = read_timespec(control[0][2])
             stamp_ns = seconds * NS_PER_S + nanoseconds + self._clock.real_to_run_ns
-            if not connection.stamp_ns <= stamp_ns <= called_ns:
-                stamp_ns = self._placed_ns(connection, stamp_ns)
-            self.counters.kernel_stamped_read_count += 1
+            if connection.stamp_ns <= stamp_ns <= called_ns:
+                is_instant = True
+            else:
+                kernel_ns, stamp_ns = stamp_ns, self._placed_ns(connection, stamp_ns)
+                is_instant = stamp_ns == kernel_ns
+            counters.kernel_stamped_read_count += 1
         else:
             stamp_ns = monotonic_ns() + self._anchor_ns
-            self.counters.user_stamped_read_count += 1
+            counters.user_stamped_read_count += 1
         after_ns = connection.empty_ns
         if after_ns < self._quiet_ns and not connection.left_unread:
             after_ns = self._quiet_ns
         if len(data) < READ_BYTES:
             connection.empty_ns, connection.left_unread = called_ns, False
+            connection.read_count += 1
         else:
-            connection.empty_ns, connection.left_unread = after_ns, True
+            connection.empty_ns, connection.left_unread, is_instant = after_ns, True, False
         if after_ns > stamp_ns:
             after_ns = connection.stamp_ns
         connection.stamp_ns = stamp_ns
         exchange = connection.exchange
-        if exchange is not None:
-            exchange.received_bytes += len(data)
+        if exchange is None:
+            self._take_unasked(connection, data)
+            return
+        exchange.received_bytes += len(data)
         if connection.tls is not None:
-            self._take_records(connection, exchange, stamp_ns, after_ns, data)
-        elif exchange is not None:
-            self._take(connection, exchange, stamp_ns, after_ns, data)
-        else:
-            self._discard(connection)  # nothing was asked: these bytes answer no request of ours
+            self._take_records(connection, exchange, stamp_ns, after_ns, is_instant, data)
+            return
+        failure = self._take(connection, exchange, stamp_ns, after_ns, is_instant, data)
+        if failure is not None or connection.framing.complete:
+            self._conclude(connection, exchange, stamp_ns, failure)
 
     def _placed_ns(self, connection: Connection, stamp_ns: int) -> int:
         now_ns = monotonic_ns() + self._anchor_ns
@@ -415,8 +378,20 @@ class HttpClient:
         self.counters.replaced_stamp_count += replaced
         return placed_ns
 
+    def _take_unasked(self, connection: Connection, data: bytes) -> None:
+        """Bytes that answer no request of ours. TLS may have something to say of itself."""
+        if connection.tls is not None:
+            try:
+                if not any(self._tls_buffers.decrypt(connection.tls, data)):
+                    return
+            except ssl.SSLError as error:
+                self._lose(connection, tls_failure(error, self._pools[connection.url_index].target.where))
+                return
+            self.counters.hang_up_count += 1
+        self._discard(connection)
+
     def _take_records(
-        self, connection: Connection, exchange: Exchange | None, stamp_ns: int, after_ns: int, data: bytes
+        self, connection: Connection, exchange: Exchange, stamp_ns: int, after_ns: int, is_instant: bool, data: bytes
     ) -> None:
         assert connection.tls is not None
         try:
@@ -424,27 +399,25 @@ class HttpClient:
         except ssl.SSLError as error:
             self._lose(connection, tls_failure(error, self._pools[connection.url_index].target.where))
             return
-        if exchange is None:
-            if plaintext or answer or closed:
-                self._hang_up(connection)
-            return
-        if answer:  # to a change of keys; behind what is still to be sent, for records must stay in order
-            self._leave_unsent(connection, memoryview(bytes(connection.unsent or b"") + answer))
+        if answer:  # to a change of keys
+            self._sender.answer(connection, answer)
         if plaintext:
-            self._take(connection, exchange, stamp_ns, after_ns, plaintext)
+            failure = self._take(connection, exchange, stamp_ns, after_ns, is_instant, plaintext)
+            if failure is not None or connection.framing.complete:
+                self._conclude(connection, exchange, stamp_ns, failure)
         if closed and connection.exchange is exchange:
             self._hang_up(connection)
 
-    def _take(self, connection: Connection, exchange: Exchange, stamp_ns: int, after_ns: int, data: bytes) -> None:
-        failure = self._intake.take(connection, exchange, stamp_ns, after_ns, data)
+    # Ends
+
+    def _conclude(self, connection: Connection, exchange: Exchange, stamp_ns: int, failure: Failure | None) -> None:
+        """The response is complete, or cannot become so; unless the sink has cut it off meanwhile."""
         if connection.exchange is not exchange:
-            return  # cut by the sink
+            return
         if failure is not None:
             self._fail(exchange, failure)
-        elif connection.framing.complete:
+        else:
             self._complete(connection, exchange, stamp_ns)
-
-    # Ends
 
     def _complete(self, connection: Connection, exchange: Exchange, end_ns: int) -> None:
         """The response is complete by its framing. The connection is free before the sink is told: it may submit."""
@@ -493,9 +466,7 @@ class HttpClient:
         elif exchange.connection_reused and exchange.first_byte_ns < 0:
             self._discard(connection)
             self.counters.retry_count += 1
-            exchange.retried = 1
-            exchange.connection_reused = exchange.sent_bytes = exchange.received_bytes = 0
-            exchange.sent_ns = exchange.send_done_ns = -1
+            unsend(exchange)
             self._in_flight[exchange] = None
             self._dialer.dial(exchange, first=True)
         else:
@@ -526,7 +497,7 @@ class HttpClient:
     def _discard(self, connection: Connection) -> None:
         """Closes the connection, at the end of the batch if there is one."""
         del self._connections[connection.descriptor]
-        self._half_sent.discard(connection)
+        self._sender.forget(connection)
         self._selector.remove(connection.descriptor)
         if connection.stage == Stage.OPEN:
             self._pools[connection.url_index].idle.pop(connection, None)

@@ -36,7 +36,10 @@ class Connection:
         "exchange",
         "framing",
         "left_unread",
+        "read_count",
         "receive",
+        "segment_excess",
+        "send",
         "send_error",
         "served_count",
         "sock",
@@ -51,6 +54,8 @@ class Connection:
     descriptor: int
     receive: Callable[[int, int], Any]
     """`sock.recvmsg`, bound once."""
+    send: Callable[[bytes | memoryview], int]
+    """`sock.send`."""
     framing: Framing
 
     def __init__(self, exchange: Exchange, candidates: list[Address], now_ns: int) -> None:
@@ -70,6 +75,10 @@ class Connection:
         """A clock reading at which everything that had been received was also read: what comes later arrived later."""
         self.left_unread = False
         """The latest read filled its buffer: there may be more, from before any poll since."""
+        self.read_count = 0
+        """Reads, once it was open, that left nothing behind."""
+        self.segment_excess = 0
+        """How many more segments than reads there were when nothing was left unread (`segments`)."""
         self.unsent: memoryview | None = None
         """The rest of a request that the socket did not take at once."""
         self.send_error: OSError | None = None

@@ -15,6 +15,8 @@ class ClientCounters:
     """Kernel stamps that could not be and gave way to the clock."""
     coalesced_read_count: int = 0
     """Reads that held more than one chunk of the transfer coding."""
+    asked_read_count: int = 0
+    """Reads of several events of which the kernel was asked whether they came in one segment."""
     event_stream_count: int = 0
     """Responses that are streams of events."""
     retry_count: int = 0
@@ -27,6 +29,16 @@ class ClientCounters:
     clock_step_count: int = 0
     drain_max_ns: int = 0
     """The longest time one batch of ready sockets took, what the sink did included."""
+
+    short_send_count: int = 0
+    """Sends of which the socket did not take all at once."""
+    short_send_bytes: int = 0
+    """What it did not take then."""
+
+    def observe_anew(self) -> None:
+        """What tells of the client's own faults counts from zero again: the measured phase begins."""
+        self.user_stamped_read_count = self.replaced_stamp_count = self.clock_step_count = 0
+        self.short_send_count = self.short_send_bytes = self.drain_max_ns = 0
 
     @property
     def read_count(self) -> int:
@@ -46,6 +58,7 @@ class ClientCounters:
             "user_stamped_read_count": self.user_stamped_read_count,
             "replaced_stamp_count": self.replaced_stamp_count,
             "coalesced_read_count": self.coalesced_read_count,
+            "asked_read_count": self.asked_read_count,
             "event_stream_count": self.event_stream_count,
             "retry_count": self.retry_count,
             "connect_failure_count": self.connect_failure_count,
@@ -53,4 +66,6 @@ class ClientCounters:
             "hang_up_count": self.hang_up_count,
             "clock_step_count": self.clock_step_count,
             "drain_max_ms": self.drain_max_ns / NS_PER_MS,
+            "short_send_count": self.short_send_count,
+            "short_send_bytes": self.short_send_bytes,
         }

@@ -1,7 +1,7 @@
 """How connections are made: name, TCP, TLS, at a bounded pace.
 
 Owns: sockets until they are open, the requests waiting for one, set-up times and set-up failures. Does not own: open
-connections (`client`), addresses and their order (`pool`, `resolver`).
+connections (`client`), remote addresses and their order (`pool`, `resolver`), local ones (`local_end`).
 
 A request that finds no idle connection waits in its pool until the pace allows a connect. From then on the connection
 is bound to it, so that the set-up times are its own: dispatched + blocked + DNS + connect + TLS = ready to send.
@@ -19,7 +19,15 @@ from aiperf.endpoint import stamps
 from aiperf.endpoint.connection import Connection, Stage
 from aiperf.endpoint.counters import ClientCounters
 from aiperf.endpoint.exchange import ErrorKind, Exchange
-from aiperf.endpoint.failures import Failure, connect_failure, connect_timeout, tls_failure
+from aiperf.endpoint.failures import (
+    Failure,
+    connect_failure,
+    connect_timeout,
+    is_out_of_supplies,
+    nothing_listens,
+    tls_failure,
+)
+from aiperf.endpoint.local_end import LocalEnd, is_connected_to_itself
 from aiperf.endpoint.pace import Pace
 from aiperf.endpoint.pool import Pool
 from aiperf.endpoint.resolver import Address, Resolver
@@ -29,8 +37,8 @@ from aiperf.endpoint.tls import TlsBuffers
 from aiperf.units import ns_from_s
 
 _HANDSHAKE_BYTES = 65536
-_FINAL = frozenset({ErrorKind.CLIENT_RESOURCE, ErrorKind.TLS})
-"""Failures that every address would share."""
+_RESET_ON_CLOSE = b"\1\0\0\0\0\0\0\0"
+"""struct linger { 1, 0 }: the connection leaves nothing behind."""
 
 
 class Dialer:
@@ -67,6 +75,7 @@ class Dialer:
         self._on_failed = on_failed
         self._discard = discard
         self._resolver = Resolver(wake)
+        self._local_end = LocalEnd(settings.source_addresses, settings.port_share)
         self._connect_timeout_ns = ns_from_s(settings.connect_timeout_s)
         self._connecting: dict[Connection, None] = {}
         """In the order in which their present attempts began."""
@@ -199,32 +208,37 @@ class Dialer:
 
     def _attempt(self, connection: Connection) -> None:
         """Begins to connect to the first candidate."""
-        address = connection.candidates[0]
         try:
-            sock = socket.socket(address.family, socket.SOCK_STREAM)
+            sock, code = self._local_end.connect(connection.candidates[0], self._prepare)
+            if code and code != errno.EINPROGRESS:
+                sock.close()
+                raise OSError(code, os.strerror(code))
         except OSError as error:
-            self._out_of_candidates(connection, connect_failure(error, self._where(connection)))
+            self._try_next(connection, connect_failure(error, self._where(connection)), over=is_out_of_supplies(error))
             return
+        connection.sock = sock
+        connection.descriptor = sock.fileno()
+        connection.stage = Stage.CONNECTING
+        self._connecting[connection] = None
+        self._connections[connection.descriptor] = connection
+        self._selector.add(connection.descriptor, writable=True)
+
+    def _prepare(self, sock: socket.socket) -> None:
         sock.setblocking(False)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if self._kernel_stamps:
             stamps.enable(sock)
-        connection.sock = sock
-        connection.descriptor = sock.fileno()
-        connection.stage = Stage.CONNECTING
-        code = sock.connect_ex(address.socket_address)
-        self._connecting[connection] = None
-        self._connections[connection.descriptor] = connection
-        self._selector.add(connection.descriptor, writable=True)
-        if code and code != errno.EINPROGRESS:
-            self._attempt_failed(connection, connect_failure(OSError(code, os.strerror(code)), self._where(connection)))
 
     def _attempt_failed(self, connection: Connection, failure: Failure) -> None:
-        """Goes on to the next candidate, unless another address would not mend it."""
-        self._counters.connect_failure_count += 1
+        """Gives up the socket of this attempt."""
         del self._connecting[connection]
         self._discard(connection)
-        if len(connection.candidates) > 1 and failure.kind not in _FINAL:
+        self._try_next(connection, failure, over=failure.kind == ErrorKind.TLS)
+
+    def _try_next(self, connection: Connection, failure: Failure, *, over: bool) -> None:
+        """Goes on to the next candidate, unless it is over: another address would not mend it."""
+        self._counters.connect_failure_count += 1
+        if len(connection.candidates) > 1 and not over:
             del connection.candidates[0]
             connection.tls = None
             connection.attempt_started_ns = self._clock.now_ns()
@@ -246,6 +260,10 @@ class Dialer:
         self._wake()
 
     def _connected(self, connection: Connection) -> None:
+        if is_connected_to_itself(connection.sock, connection.candidates[0]):
+            connection.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
+            self._attempt_failed(connection, nothing_listens(self._where(connection)))
+            return
         exchange = connection.exchange
         assert exchange is not None
         pool = self._pools[connection.url_index]

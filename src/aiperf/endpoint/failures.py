@@ -20,46 +20,89 @@ class Failure(NamedTuple):
     text: str
 
 
-_CLIENT_RESOURCE = {
-    errno.EMFILE: "no file descriptor is left on this side",
-    errno.ENFILE: "no file is left on this host",
-    errno.EADDRNOTAVAIL: "no local port is left on this side",
-    errno.EADDRINUSE: "no local port is left on this side",
-    errno.ENOMEM: "no memory is left for sockets on this side",
-    errno.ENOBUFS: "no memory is left for sockets on this side",
-    errno.EPERM: "this side's firewall (or a full connection table) forbids it",
-}
+_NO_SUPPLIES = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS})
+_NO_MEMORY = (
+    "no memory is left for sockets on this side: net.ipv4.tcp_mem and the memory limit of the cgroup bound it; "
+    "use fewer connections"
+)
+
+
+def is_out_of_supplies(error: OSError) -> bool:
+    """Whether this side has no socket to offer, whatever the address."""
+    return error.errno in _NO_SUPPLIES
 
 
 def connect_failure(error: OSError, where: str) -> Failure:
-    """What an error of `socket()` or `connect()` means. `where` is `host:port`, for the text."""
-    text = _CLIENT_RESOURCE.get(error.errno or 0)
+    """What an error of `socket()`, `bind()` or `connect()` means. `where` is `host:port`, for the text."""
+    text = _this_sides_lack(error.errno or 0)
     if text is not None:
-        return Failure(ErrorKind.CLIENT_RESOURCE, f"{text}{_remedy(error)} (connecting to {where})")
+        return Failure(ErrorKind.CLIENT_RESOURCE, f"{text} (connecting to {where})")
     match error.errno:
         case errno.ECONNREFUSED:
-            return Failure(ErrorKind.CONNECT_REFUSED, f"{where} refused the connection: nothing listens there")
+            return nothing_listens(where)
         case errno.ETIMEDOUT:
-            return Failure(ErrorKind.CONNECT_TIMEOUT, f"{where} did not answer")
-        case errno.ECONNRESET | errno.EPIPE:
-            return Failure(ErrorKind.CONNECT_OTHER, f"{where} accepted the connection and dropped it at once")
+            return Failure(ErrorKind.CONNECT_TIMEOUT, f"{where} did not answer: {_UNANSWERED}")
+        case errno.ECONNRESET | errno.EPIPE | errno.ECONNABORTED:
+            return Failure(
+                ErrorKind.CONNECT_OTHER,
+                f"{where} accepted the connection and dropped it at once: its accept queue may be full "
+                "(net.ipv4.tcp_abort_on_overflow), or a load balancer has no server behind it",
+            )
+        case errno.ENETUNREACH | errno.EHOSTUNREACH:
+            return Failure(
+                ErrorKind.CONNECT_OTHER,
+                f"no way to {where} ({error.strerror}): look at routes and firewalls, here (`ip route get`) and there",
+            )
+        case errno.EAFNOSUPPORT:
+            return Failure(
+                ErrorKind.CONNECT_OTHER,
+                f"this side has no address of the family that {where} has: see --source-address",
+            )
         case _:
             return Failure(ErrorKind.CONNECT_OTHER, f"could not connect to {where}: {error.strerror or error}")
 
 
-def _remedy(error: OSError) -> str:
-    match error.errno:
+def _this_sides_lack(code: int) -> str | None:
+    """What this side lacks, and what to do about it; None if the error is not of that kind."""
+    match code:
         case errno.EMFILE:
             limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-            return f": the limit is {limit}, raise it with `ulimit -n`"
+            return (
+                f"no file descriptor is left on this side: the limit is {limit:,} for each process; "
+                "raise it with `ulimit -n`, or use more workers"
+            )
+        case errno.ENFILE:
+            return "no file is left on this host: raise fs.file-max"
         case errno.EADDRNOTAVAIL | errno.EADDRINUSE:
-            return ": widen net.ipv4.ip_local_port_range, reuse connections, or use more hosts"
+            return (
+                "no local port is left on this side: add local addresses with --source-address, "
+                "widen net.ipv4.ip_local_port_range, or reuse connections"
+            )
+        case errno.ENOMEM | errno.ENOBUFS:
+            return _NO_MEMORY
+        case errno.EPERM | errno.EACCES:
+            return (
+                "this side's firewall or security policy forbids it: look at its rules (iptables, nft, SELinux, eBPF)"
+            )
         case _:
-            return ""
+            return None
+
+
+_UNANSWERED = (
+    "its accept queue is full (net.core.somaxconn and the server's own backlog; connect more slowly with "
+    "--connect-rate), or something on the way drops packets (a firewall, a full table of connections: "
+    "net.netfilter.nf_conntrack_max)"
+)
+"""Which of them cannot be told from here: all look like silence. The kernel has asked again meanwhile, ever less often:
+after one second, three, seven, fifteen."""
+
+
+def nothing_listens(where: str) -> Failure:
+    return Failure(ErrorKind.CONNECT_REFUSED, f"{where} refused the connection: nothing listens there")
 
 
 def connect_timeout(where: str, seconds: float) -> Failure:
-    return Failure(ErrorKind.CONNECT_TIMEOUT, f"no connection to {where} within {seconds:g} s")
+    return Failure(ErrorKind.CONNECT_TIMEOUT, f"no connection to {where} within {seconds:g} s: {_UNANSWERED}")
 
 
 def name_failure(error: OSError, host: str) -> Failure:
@@ -76,7 +119,7 @@ def broken_connection(error: OSError) -> Failure:
         case errno.ETIMEDOUT | errno.EHOSTUNREACH | errno.ENETUNREACH:
             return Failure(ErrorKind.RESET, f"the connection was lost: {error.strerror}")
         case errno.ENOMEM | errno.ENOBUFS:
-            return Failure(ErrorKind.CLIENT_RESOURCE, _CLIENT_RESOURCE[errno.ENOMEM])
+            return Failure(ErrorKind.CLIENT_RESOURCE, _NO_MEMORY)
         case _:
             return Failure(ErrorKind.RESET, f"the connection failed: {error.strerror or error}")
 

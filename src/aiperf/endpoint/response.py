@@ -9,10 +9,17 @@ from aiperf.endpoint.counters import ClientCounters
 from aiperf.endpoint.exchange import BodyKind, ErrorKind, Exchange, Sink
 from aiperf.endpoint.failures import Failure
 from aiperf.endpoint.framing import Framing, FramingError
+from aiperf.endpoint.segments import came_in_one_segment
 from aiperf.endpoint.settings import ClientSettings
 
 RESPONSE_HEAD_BYTES_MAX = 16 << 10
 """Of a response head that is kept."""
+
+WIDTH_ASKED_NS = 20_000
+"""An interval narrower than this is not worth the question whether it is none."""
+
+EVENT_END = b"\n\n"
+"""Within a read: it holds several events."""
 
 
 class ResponseIntake:
@@ -32,38 +39,53 @@ class ResponseIntake:
         return Framing(self._parts)
 
     def take(
-        self, connection: Connection, exchange: Exchange, stamp_ns: int, after_ns: int, data: bytes
+        self, connection: Connection, exchange: Exchange, stamp_ns: int, after_ns: int, is_instant: bool, data: bytes
     ) -> Failure | None:
         """Takes one read in. Says why if these bytes are no response; else `connection.framing` says if it is complete.
 
+        `is_instant`: the read's last byte arrived at `stamp_ns`, by the kernel's word, and none was left behind.
         The sink, told within, may have ended the exchange.
         """
-        framing, failure = connection.framing, None
-        in_head = not framing.head_complete
-        if in_head:
-            if exchange.first_byte_ns < 0:
-                exchange.first_byte_ns = stamp_ns
-            framing.head += data
-        try:
-            framing.feed(data)
-        except FramingError as error:
-            if framing.complete:
-                framing.keep_alive = False  # bytes beyond the end: whose answer they are, nobody can say
-            else:
-                failure = _not_http(error, framing)
-        if in_head:
-            if framing.head_complete:
-                self._take_head(connection, exchange)
-            elif len(framing.head) > self._settings.max_head_bytes:
-                limit = self._settings.max_head_bytes
-                failure = Failure(ErrorKind.PROTOCOL, f"the response's head is longer than {limit} bytes")
-        if self._parts:
-            body = self._take_body()
+        framing = connection.framing
+        failure = None
+        if framing.head_complete:
+            try:
+                framing.feed(data)
+            except FramingError as error:
+                failure = _broken_off(error, framing)
+        else:
+            failure = self._take_beginning(framing, exchange, stamp_ns, connection, data)
+        parts = self._parts
+        if parts:
+            body = parts.pop() if len(parts) == 1 else self._joined_body()
             if exchange.error_kind:
                 body = body[: connection.error_bytes_left]
                 connection.error_bytes_left -= len(body)
+            if is_instant and stamp_ns - after_ns > WIDTH_ASKED_NS and body.find(EVENT_END, 0, -2) >= 0:
+                self._counters.asked_read_count += 1
+                if came_in_one_segment(connection):
+                    after_ns = stamp_ns
             if body:
                 self._sink.on_read(exchange, stamp_ns, after_ns, body)
+        return failure
+
+    def _take_beginning(
+        self, framing: Framing, exchange: Exchange, stamp_ns: int, connection: Connection, data: bytes
+    ) -> Failure | None:
+        """Takes in a read that begins before the body does."""
+        failure = None
+        if exchange.first_byte_ns < 0:
+            exchange.first_byte_ns = stamp_ns
+        framing.head += data
+        try:
+            framing.feed(data)
+        except FramingError as error:
+            failure = _broken_off(error, framing)
+        if framing.head_complete:
+            self._take_head(connection, exchange)
+        elif len(framing.head) > self._settings.max_head_bytes:
+            limit = self._settings.max_head_bytes
+            failure = Failure(ErrorKind.PROTOCOL, f"the response's head is longer than {limit} bytes")
         return failure
 
     def _take_head(self, connection: Connection, exchange: Exchange) -> None:
@@ -82,14 +104,19 @@ class ResponseIntake:
         framing.head = b""
         self._sink.on_head(exchange)
 
-    def _take_body(self) -> bytes:
-        parts = self._parts
-        if len(parts) == 1:
-            return parts.pop()
+    def _joined_body(self) -> bytes:
         self._counters.coalesced_read_count += 1
-        body = b"".join(parts)
-        parts.clear()
+        body = b"".join(self._parts)
+        self._parts.clear()
         return body
+
+
+def _broken_off(error: FramingError, framing: Framing) -> Failure | None:
+    """What it means that the parser stopped."""
+    if framing.complete:
+        framing.keep_alive = False  # bytes beyond the end: whose answer they are, nobody can say
+        return None
+    return _not_http(error, framing)
 
 
 def _not_http(error: FramingError, framing: Framing) -> Failure:

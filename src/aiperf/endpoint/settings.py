@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import Literal
 
+from aiperf.endpoint.local_ports import ALL_PORTS, PortShare
+
 
 @dataclass(frozen=True, slots=True)
 class ClientSettings:
@@ -21,6 +23,10 @@ class ClientSettings:
     connects_per_s: float | None = None
     """Faster ones overflow the accept queue of a server under load: each then waits for its SYN to be sent again after
     one second, after three, seven, fifteen."""
+    source_addresses: tuple[str, ...] = ()
+    """Connected from in turn; none: the system chooses."""
+    port_share: PortShare = ALL_PORTS
+    """Among the processes of this machine that connect at the same time."""
     handshakes_per_tick: int = 16
     """Steps of TLS handshakes between two turns of the event loop, at up to half a millisecond each."""
     max_head_bytes: int = 1 << 20

@@ -28,12 +28,13 @@ class SseParser:
 
     __slots__ = ("_after_cr", "_fresh", "_held")
 
-    def __init__(self) -> None:
+    def __init__(self, *, is_fresh: bool = True) -> None:
+        """`is_fresh`: nothing of the stream was read before, not even by others."""
         self._held: bytes | bytearray = b""
         """What follows the last blank line, its line ends already LF."""
         self._after_cr = False
         """The bytes so far ended with CR: a LF that comes next belongs to it."""
-        self._fresh = True
+        self._fresh = is_fresh
         """The stream's first bytes, where a byte order mark may stand, are not past."""
 
     @property

@@ -185,6 +185,12 @@ METRICS: tuple[Metric, ...] = (
     Metric("earliest_request_latency", "Earliest Request Latency", "ms", _PER,
            "request latency - last token interval width, at least 0",
            latency.earliest_request_latency, _LOW, censoring=Censoring("sent_ns", None), exported=False),
+    Metric("least_inter_token_latency", "Least Inter Token Latency", "ms", _PER,
+           "inter-token latency with the last chunk as early as it may have arrived",
+           latency.least_inter_token_latency, _LOW, streaming_only=True, exported=False),
+    Metric("greatest_inter_token_latency", "Greatest Inter Token Latency", "ms", _PER,
+           "inter-token latency with the first chunk as early as it may have arrived",
+           latency.greatest_inter_token_latency, _LOW, streaming_only=True, exported=False),
     # HTTP
     Metric("http_req_blocked", "HTTP Request Blocked", "ms", _PER,
            "waiting before a connection could be opened or used", http_trace.http_req_blocked, _LOW, source=K6),

@@ -6,7 +6,7 @@ Facts → one float per record, NaN where undefined.
 
 import numpy as np
 
-from aiperf.metrics.intervals import FloatArray, between_ms, ratio
+from aiperf.metrics.intervals import FloatArray, IntArray, between_ms, ratio
 from aiperf.metrics.tokens import output_sequence_length
 from aiperf.record.facts import FactsArray
 from aiperf.units import NS_PER_MS
@@ -71,3 +71,20 @@ def earliest_time_to_first_token(r: FactsArray) -> FloatArray:
 def earliest_request_latency(r: FactsArray) -> FloatArray:
     """The least request latency that the reads allow."""
     return np.maximum(request_latency(r) - r["last_content_width_ns"] / NS_PER_MS, 0)
+
+
+def least_inter_token_latency(r: FactsArray) -> FloatArray:
+    """The least ITL that the reads allow: the last chunk as early as it may have arrived."""
+    return _inter_token_latency_with(r, -r["last_content_width_ns"])
+
+
+def greatest_inter_token_latency(r: FactsArray) -> FloatArray:
+    """The greatest ITL that the reads allow: the first chunk as early as it may have arrived."""
+    return _inter_token_latency_with(r, r["first_content_width_ns"])
+
+
+def _inter_token_latency_with(r: FactsArray, more_ns: IntArray) -> FloatArray:
+    """ITL if the time after the first chunk were so much longer, though not below 0."""
+    later_tokens = output_sequence_length(r) - np.maximum(r["first_chunk_tokens"], 1)
+    shifted = inter_token_latency(r) + ratio(more_ns / NS_PER_MS, later_tokens)
+    return np.maximum(shifted, 0)

@@ -22,13 +22,9 @@ from aiperf.metrics.calibration import CalibrationStep
 from aiperf.metrics.distribution import percentiles
 from aiperf.metrics.intervals import FloatArray, IntArray
 from aiperf.metrics.sketch import Sketch
-from aiperf.metrics.verdict import (
-    LAG_DEGRADED_FRACTION,
-    LOAD_DEGRADED_FRACTION,
-    NEGLIGIBLE_MS,
-    SHARED_NOTE_FRACTION,
-    WIDTH_DEGRADED_FRACTION,
-)
+from aiperf.metrics.verdict_load import LOAD_DEGRADED_FRACTION
+from aiperf.metrics.verdict_punctuality import LAG_DEGRADED_FRACTION
+from aiperf.metrics.verdict_sharpness import NEGLIGIBLE_MS, SHARED_NOTE_FRACTION, WIDTH_DEGRADED_FRACTION
 from aiperf.record.facts import FactsArray
 from aiperf.schedule.calibration import CalibrationShape, Outcome, load_in_words
 from aiperf.schedule.phases import PhasePlan

@@ -161,12 +161,13 @@ def offered_rate(v: RunView) -> float:
 
 
 def achieved_rate(v: RunView) -> float:
-    """Requests per second that were sent: taken over the same span as the offered rate."""
+    """Requests per second that were sent: over the span of the offered rate, or until the last one left if that is
+    later."""
     phase, t = v.run.measured(), v.totals
     if phase is None or t.sent_count == 0:
         return UNDEFINED
     if phase.stop_ns != NONE:
-        return _per_second(t.sent_count, phase.stop_ns - phase.start_ns)
+        return _per_second(t.sent_count, max(phase.stop_ns, t.last_sent_ns) - phase.start_ns)
     return _per_second(t.sent_count - 1, t.last_sent_ns - t.first_sent_ns)
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 
 from aiperf.metrics.calibration import Calibration
+from aiperf.metrics.promise import Promise
 from aiperf.record.facts import NONE
 from aiperf.schedule.ledger import Ledger
 from aiperf.schedule.phases import PhaseKind
@@ -60,6 +61,9 @@ class RunFacts(msgspec.Struct, frozen=True, kw_only=True):
     """`completed`, `interrupted` or `aborted`."""
     reason: str = ""
     workers: list[WorkerFacts] = []
+    processes: dict[str, dict[str, float]] = {}
+    """Self-observation of processes without a worker, by name: record processors, and `control` where all services
+    that there are once share one."""
     lost_services: list[str] = []
     """Services that are no workers and were lost, each with its reason, as text for the user."""
     records_lost_count: int = 0
@@ -80,6 +84,8 @@ class RunFacts(msgspec.Struct, frozen=True, kw_only=True):
     """What else belongs into `run_info`: sweep values, seed, command line."""
     calibration: Calibration | None = None
     """What this side was found to add before the load; None: it was not asked for."""
+    promise: Promise | None = None
+    """What was promised before the run."""
     artifacts: list[str] = []
     """Names of the files written beside the summary, for the console."""
 

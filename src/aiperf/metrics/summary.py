@@ -15,10 +15,12 @@ from aiperf.metrics.catalog import BY_TAG, CENSORED_ROW, METRICS, ROW, Kind, Met
 from aiperf.metrics.distribution import MetricResult, adjusted, describe
 from aiperf.metrics.goodput import objectives_of
 from aiperf.metrics.partial import Partial
+from aiperf.metrics.promise_kept import PromiseKept, compare
 from aiperf.metrics.rates import RunView
 from aiperf.metrics.run_facts import RunFacts
 from aiperf.metrics.steady import steady_window
-from aiperf.metrics.verdict import Verdict, is_capped, judge
+from aiperf.metrics.verdict import Verdict, judge
+from aiperf.metrics.verdict_punctuality import is_capped
 from aiperf.metrics.worker_rows import start_lags_ns, worker_rows
 from aiperf.record.facts import NONE
 from aiperf.schedule.ledger import Ledger
@@ -93,6 +95,8 @@ class Summary(msgspec.Struct, kw_only=True):
     warnings: list[str]
     artifacts: list[str]
     calibration: Calibration | None = None
+    promise: PromiseKept | None = None
+    """What was promised, and what was reached; None where nothing was promised."""
 
 
 def summarise(partial: Partial, run: RunFacts) -> Summary:
@@ -145,6 +149,7 @@ def summarise(partial: Partial, run: RunFacts) -> Summary:
         warnings=run.warnings,
         artifacts=run.artifacts,
         calibration=run.calibration,
+        promise=_promise(partial, run, results),
     )
 
 
@@ -187,6 +192,14 @@ def _sweep(metric: Metric, partial: Partial) -> MetricResult | None:
     steps = metric.function(columns) if metric.function and len(columns.sent_ns) else None
     statistics = steps.statistics() if steps else {}
     return MetricResult(metric.unit, statistics) if statistics else None
+
+
+def _promise(partial: Partial, run: RunFacts, results: dict[str, MetricResult]) -> PromiseKept | None:
+    if run.promise is None:
+        return None
+    averages = {tag: result.statistics["avg"] for tag, result in results.items() if "avg" in result.statistics}
+    at_once = results["effective_concurrency"].statistics.get("max") if "effective_concurrency" in results else None
+    return compare(run.promise, partial.totals, run, averages, at_once)
 
 
 def _run_info(run: RunFacts) -> dict[str, Any]:

@@ -26,6 +26,7 @@ from aiperf.plan.kubernetes_checks import (
 )
 from aiperf.plan.origins import DEFAULT, Origins, is_given
 from aiperf.plan.plan import SWEEPABLE, Plan
+from aiperf.plan.source_address import source_addresses
 from aiperf.plan.spelling import did_you_mean
 from aiperf.units import NS_PER_S
 
@@ -274,6 +275,20 @@ def session_header_is_said_once(plan: Plan, origins: Origins) -> Iterator[Proble
         yield Problem(what, origins.get("session_header", DEFAULT), "Leave out one of both.")
 
 
+def source_addresses_are_few(plan: Plan, origins: Origins) -> Iterator[Problem]:
+    """Not too many, and of the machine that connects."""
+    if not plan.endpoint.source_addresses:
+        return
+    origin = origins.get("source_addresses", DEFAULT)
+    if plan.kubernetes.kubernetes:
+        what = "names addresses of this machine, but worker pods connect, each from its own address"
+        yield Problem(what, origin, "Leave it out: more pods (--connections-per-worker) bring more addresses.")
+    try:
+        source_addresses(plan.endpoint.source_addresses)
+    except ValueError as error:
+        yield Problem(str(error), origin)
+
+
 def model_is_waited_for(plan: Plan, origins: Origins) -> Iterator[Problem]:
     """How to wait for the model is only said where it is waited for."""
     if is_given(origins, "wait_for_model_mode") and not plan.endpoint.wait_for_model_timeout_s:
@@ -348,6 +363,7 @@ CHECKS: tuple[Check, ...] = (
     Check(ca_file_holds_certificates, frozenset({"ca_file"})),
     Check(authorization_is_said_once, frozenset({"api_key", "headers"})),
     Check(session_header_is_said_once, frozenset({"session_header", "headers"})),
+    Check(source_addresses_are_few, frozenset({"source_addresses", "kubernetes"})),
     Check(model_is_waited_for, frozenset({"wait_for_model_mode", "wait_for_model_timeout_s"})),
     Check(tokenizer_has_its_revision, frozenset({"tokenizer", "tokenizer_revision"})),
     Check(artifacts_can_be_written, frozenset({"artifact_dir"})),

@@ -23,8 +23,10 @@ from pydantic import (
 )
 
 from aiperf.plan.durations import duration_text
+from aiperf.plan.expectation import ExpectationPlan
 from aiperf.plan.kubernetes import KubernetesPlan
 from aiperf.plan.section import Section, option
+from aiperf.plan.source_address import checked_source
 from aiperf.plan.values import (
     file_name_part,
     json_fields,
@@ -126,6 +128,13 @@ class EndpointPlan(Section):
             "--connect-rate",
         ),
     ] = None  # fmt: skip
+    source_addresses: Annotated[
+        tuple[Annotated[str, Checked(checked_source)], ...],
+        option(
+            "Local addresses to connect from in turn: one, a range A-B, a network A/BITS. Default: the system chooses.",
+            "--source-address", metavar="ADDRESSES", repeatable=True,
+        ),
+    ] = ()  # fmt: skip
     wait_for_model_timeout_s: Annotated[
         NonNegativeFloat,
         option("Before the load, wait so long for the model to answer; 0: do not wait.", "--wait-for-model-timeout"),
@@ -332,6 +341,10 @@ class ResultsPlan(Section):
         str | None,
         option("Objectives a good request meets, in the metrics' units.", "--goodput", metavar='"TAG:VALUE …"'),
     ] = None
+    require_valid: Annotated[
+        bool,
+        option("End with exit code 5 if the verdict is `invalid`.", "--require-valid"),
+    ] = False
     artifact_dir: Annotated[
         Path,
         option("Results go to a folder of the run in here.", "--output-artifact-dir", "--artifact-dir", metavar="DIR"),
@@ -391,6 +404,7 @@ class Plan(Section):
     load: LoadPlan = Field(default_factory=LoadPlan)
     warmup: WarmupPlan = Field(default_factory=WarmupPlan)
     calibration: CalibrationPlan = Field(default_factory=CalibrationPlan)
+    expectation: ExpectationPlan = Field(default_factory=ExpectationPlan)
     results: ResultsPlan = Field(default_factory=ResultsPlan)
     services: ServicesPlan = Field(default_factory=ServicesPlan)
     kubernetes: KubernetesPlan = Field(default_factory=KubernetesPlan)

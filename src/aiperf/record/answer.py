@@ -99,6 +99,27 @@ class Answer:
         if count == 0 and self.keeps_text:
             self.first_chunk_text = reasoning + text + tool_call
 
+    def add_next_chunk(self, text: str, stamp_ns: int, *, is_reasoning: bool) -> None:
+        """Takes a content chunk that is not the first, has its read for itself, and says nothing but this text."""
+        if self.content_chunk_count == 1:
+            self.second_content_ns = stamp_ns
+        self.content_chunk_count += 1
+        if not self.gaps_ns:
+            self.gaps_ns = array("q")
+        self.gaps_ns.append(stamp_ns - self.last_content_ns)
+        self.last_content_ns = stamp_ns
+        self.last_content_width_ns = 0
+        if is_reasoning:
+            self.has_reasoning = True
+        elif self.first_output_ns < 0:
+            self.first_output_ns = stamp_ns
+        if self.keeps_text:
+            if is_reasoning:
+                self.reasoning_text += text.encode()
+            else:
+                self.output_text += text.encode()
+            self._bound_text()
+
     def add_text(self, delta: Delta) -> None:
         """Takes the text of a delta, whenever it came."""
         text, reasoning, tool_call, _, _, _ = delta
@@ -111,6 +132,9 @@ class Answer:
             self.output_text += (text + tool_call).encode()
         if reasoning:
             self.reasoning_text += reasoning.encode()
+        self._bound_text()
+
+    def _bound_text(self) -> None:
         if len(self.output_text) + len(self.reasoning_text) > TEXT_LIMIT_BYTES:
             self.keeps_text = False  # Its tokens stay uncounted on this side.
             self.output_text, self.reasoning_text = bytearray(), bytearray()

@@ -18,6 +18,7 @@ from aiperf.endpoint.dialect import Dialect
 from aiperf.endpoint.exchange import ErrorKind, Outcome
 from aiperf.record.answer import Answer, Chunk
 from aiperf.record.facts import EXCHANGE_FIELDS, FactsArray, facts_array
+from aiperf.record.known_reads import KnownReads
 from aiperf.record.slices import READ_LENGTH, Slice
 from aiperf.record.stream import ResponseBody, response_body
 from aiperf.record.token_counts import (
@@ -91,6 +92,7 @@ class RecordAssembler:
         if token_policy == TokenPolicy.TOKENIZER_ONLY and count_tokens is None:
             raise ValueError("counting tokens on this side needs a tokenizer")
         self._dialect = dialect
+        self._known = KnownReads(dialect.decode_event)
         self._streaming = streaming
         self._entry_tokens = entry_tokens
         self._count_tokens = count_tokens
@@ -130,7 +132,7 @@ class RecordAssembler:
         bodies = worker.bodies
         for handle, http_status, body_kind in part.heads.tolist():
             bodies[handle] = response_body(
-                http_status, body_kind, self._new_answer(), self._dialect, streaming=self._streaming
+                http_status, body_kind, self._new_answer(), self._dialect, self._known, streaming=self._streaming
             )
         blob = bytes(part.blob)
         start = 0

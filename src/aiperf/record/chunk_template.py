@@ -22,19 +22,18 @@ PROBE = "probe"
 
 _NOTHING_IS_LONGER = 1 << 62
 
-# As in the dialects: a NamedTuple's own constructor is a Python-level function.
-_new_delta = tuple.__new__
-
 
 class ChunkTemplate:
     """What is known of the chunks of one stream."""
 
-    __slots__ = ("_fixed_bytes", "_is_reasoning", "_prefix", "_suffix", "_tries_left")
+    __slots__ = ("_fixed_bytes", "_prefix", "_prefix_bytes", "_suffix", "_suffix_bytes", "_tries_left", "is_reasoning")
 
     def __init__(self) -> None:
         self._prefix = self._suffix = b""
         self._fixed_bytes = _NOTHING_IS_LONGER
-        self._is_reasoning = False
+        self._prefix_bytes = self._suffix_bytes = 0
+        self.is_reasoning = False
+        """The text that `text_of` gives is the model's reasoning."""
         self._tries_left = TRIES
 
     def learn(self, event: bytes, decode: Callable[[bytes], Delta]) -> None:
@@ -56,22 +55,22 @@ class ChunkTemplate:
             return
         if found == (Delta(reasoning=PROBE) if is_reasoning else Delta(text=PROBE)):
             self._prefix, self._suffix = b"data: " + before, behind + b"\n\n"
-            self._fixed_bytes = len(self._prefix) + len(self._suffix)
-            self._is_reasoning = is_reasoning
+            self._prefix_bytes, self._suffix_bytes = len(self._prefix), len(self._suffix)
+            self._fixed_bytes = self._prefix_bytes + self._suffix_bytes
+            self.is_reasoning = is_reasoning
 
-    def read(self, data: bytes) -> Delta | None:
-        """What these bytes of the stream say if they are one whole event of the learnt form; None if they are not.
+    def text_of(self, data: bytes) -> str:
+        """The text of these bytes of the stream if they are one whole event of the learnt form; "" if they are not.
 
         What came before them must have been whole events, too.
         """
-        prefix, suffix = self._prefix, self._suffix
-        if len(data) <= self._fixed_bytes or not data.startswith(prefix) or not data.endswith(suffix):
-            return None
+        prefix = self._prefix
+        if len(data) <= self._fixed_bytes or not data.startswith(prefix) or not data.endswith(self._suffix):
+            return ""
         try:
-            text = data[len(prefix) : -len(suffix)].decode()
+            text = data[self._prefix_bytes : -self._suffix_bytes].decode()
         except UnicodeDecodeError:
-            return None
+            return ""
         if '"' in text or "\\" in text or not text.isprintable():
-            return None
-        fields = ("", text, "", False, None, None) if self._is_reasoning else (text, "", "", False, None, None)
-        return _new_delta(Delta, fields)
+            return ""
+        return text

@@ -15,6 +15,7 @@ from aiperf.endpoint.server_error import error_line_of_body
 from aiperf.endpoint.sse import Event, SseParser
 from aiperf.record.answer import Answer, Chunk
 from aiperf.record.chunk_template import ChunkTemplate
+from aiperf.record.known_reads import DONE, NOT_DECODABLE, KnownRead, KnownReads
 
 BODY_LIMIT_BYTES = 64 * 1024 * 1024
 """A whole body is kept until it can be decoded. The largest answers are a hundredth of this."""
@@ -22,12 +23,9 @@ BODY_LIMIT_BYTES = 64 * 1024 * 1024
 ERROR_BODY_LIMIT_BYTES = 64 * 1024
 """An error's message stands at its start."""
 
-DONE = b"[DONE]"
-
 _PLAIN_EVENT_BYTES = len(b"data: \n\n")
 
-# JSON nested beyond all reason ends in a RecursionError, which msgspec does not turn into its own.
-_NOT_DECODABLE = (ValueError, RecursionError)
+_LAST_EVENT = DONE + b"\n\n"
 
 
 class ResponseBody(Protocol):
@@ -45,30 +43,35 @@ class ResponseBody(Protocol):
 
 
 def response_body(
-    http_status: int, body_kind: int, answer: Answer, dialect: Dialect, *, streaming: bool
+    http_status: int, body_kind: int, answer: Answer, dialect: Dialect, known: KnownReads, *, streaming: bool
 ) -> ResponseBody:
     """What can read the body of a response with this head."""
     if not 200 <= http_status < 300:
         return ErrorBody(http_status, answer)
     if body_kind == BodyKind.EVENT_STREAM:
-        return EventStream(answer, dialect)
+        return EventStream(answer, dialect, known)
     if body_kind == BodyKind.JSON or not streaming:
         return WholeBody(answer, dialect)
-    return UndeclaredBody(answer, dialect)
+    return UndeclaredBody(answer, dialect, known)
 
 
 class EventStream:
     """A body of server-sent events, one delta each."""
 
-    __slots__ = ("_decode", "_event_count", "_is_between", "_is_done", "_is_finished", "_parser", "_template", "answer")
+    __slots__ = (
+        "_decode", "_event_count", "_is_between", "_is_done", "_is_finished", "_known", "_parser", "_template",
+        "answer",
+    )  # fmt: skip
 
-    def __init__(self, answer: Answer, dialect: Dialect) -> None:
+    def __init__(self, answer: Answer, dialect: Dialect, known: KnownReads) -> None:
         self.answer = answer
         self._decode = dialect.decode_event
-        self._parser = SseParser()
+        self._known = known
+        self._parser: SseParser | None = None
+        """Made when it is needed: not for a stream of known reads."""
         self._template: ChunkTemplate | None = None
         """Made when a second chunk of text came."""
-        self._is_between = False
+        self._is_between = True
         """The bytes so far are whole events, and the parser holds nothing back, not even the half of a line end."""
         self._event_count = 0
         self._is_finished = False
@@ -79,11 +82,41 @@ class EventStream:
     def read(self, stamp_ns: int, after_ns: int, data: bytes) -> None:
         if self._is_done:
             return
+        if self._is_between:
+            template = self._template
+            if template is not None and (text := template.text_of(data)):
+                self._event_count += 1
+                self.answer.add_next_chunk(text, stamp_ns, is_reasoning=template.is_reasoning)
+                return
+            if (
+                (not self._event_count or data.endswith(_LAST_EVENT))
+                and self.answer.chunks is None
+                and (known := self._known.find(data)) is not None
+            ):
+                self._take_known(known, stamp_ns, after_ns)
+                return
+        self._read_any(stamp_ns, after_ns, data)
+
+    def _take_known(self, known: KnownRead, stamp_ns: int, after_ns: int) -> None:
+        contents, ends_with_content, event_count, usage, is_finished, is_done = known
+        answer = self.answer
+        self._event_count += event_count
+        if usage is not None:
+            answer.usage = usage
+        if is_finished:
+            self._is_finished = True
+        self._is_done = is_done
+        if contents:
+            width_ns = stamp_ns - after_ns if stamp_ns > after_ns else 0
+            last = len(contents) - 1 if ends_with_content else len(contents)
+            for position, delta in enumerate(contents):
+                width = width_ns if position < last else 0
+                answer.add_chunk(delta, stamp_ns, width, shares_read=position > 0)
+
+    def _read_any(self, stamp_ns: int, after_ns: int, data: bytes) -> None:
         was_between = self._is_between
-        if was_between and self._template is not None and (delta := self._template.read(data)) is not None:
-            self._event_count += 1
-            self.answer.add_chunk(delta, stamp_ns, 0, shares_read=False)
-            return
+        if self._parser is None:
+            self._parser = SseParser(is_fresh=not self._event_count)
         try:
             events = self._parser.feed(data)
         except ValueError as error:
@@ -136,7 +169,7 @@ class EventStream:
                 return False
         try:
             delta = self._decode(data)
-        except _NOT_DECODABLE as error:
+        except NOT_DECODABLE as error:
             answer.blame(ErrorKind.MALFORMED_BODY, f"event {self._event_count}: {error}")
             return False
         text, reasoning, tool_call, finished, usage, error_text = delta
@@ -152,7 +185,7 @@ class EventStream:
         return False
 
     def conclude(self) -> None:
-        held = self._parser.pending.strip()
+        held = self._parser.pending.strip() if self._parser is not None else b""
         if not (self._is_done or self._is_finished):
             # The standard discards an unfinished event, yet who says `[DONE]` and forgets the blank line is done.
             if held == b"data: " + DONE:
@@ -195,7 +228,7 @@ class WholeBody:
             return
         try:
             delta = self._decode(body)
-        except _NOT_DECODABLE as error:
+        except NOT_DECODABLE as error:
             answer.blame(ErrorKind.MALFORMED_BODY, f"the body: {error}")
             return
         answer.usage = delta.usage
@@ -233,11 +266,12 @@ class ErrorBody:
 class UndeclaredBody:
     """A body whose content type names neither JSON nor an event stream: its first byte tells which it is."""
 
-    __slots__ = ("_body", "_dialect", "answer")
+    __slots__ = ("_body", "_dialect", "_known", "answer")
 
-    def __init__(self, answer: Answer, dialect: Dialect) -> None:
+    def __init__(self, answer: Answer, dialect: Dialect, known: KnownReads) -> None:
         self.answer = answer
         self._dialect = dialect
+        self._known = known
         self._body: EventStream | WholeBody | None = None
 
     def read(self, stamp_ns: int, after_ns: int, data: bytes) -> None:
@@ -245,8 +279,10 @@ class UndeclaredBody:
             start = data.lstrip()[:1]
             if not start:
                 return
-            kind = WholeBody if start in (b"{", b"[") else EventStream
-            self._body = kind(self.answer, self._dialect)
+            if start in (b"{", b"["):
+                self._body = WholeBody(self.answer, self._dialect)
+            else:
+                self._body = EventStream(self.answer, self._dialect, self._known)
         self._body.read(stamp_ns, after_ns, data)
 
     def conclude(self) -> None:

@@ -8,13 +8,14 @@ import math
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING, NamedTuple, TextIO
 
 from aiperf.metrics.distribution import RARE_PERCENTS, MetricResult
 from aiperf.metrics.summary import Summary
-from aiperf.metrics.verdict import Reason, Severity
+from aiperf.metrics.verdict_reasons import Severity
 from aiperf.report.atomic import write_atomic
 from aiperf.report.calibration_text import calibration_lines
+from aiperf.report.promise_text import promise_parts
 from aiperf.report.summary_json import load_summary
 
 if TYPE_CHECKING:
@@ -33,6 +34,10 @@ LABEL_WIDTH = 12
 NUMBER_WIDTH = 7
 STATUS_STYLE = {"valid": "green", "degraded": "yellow", "invalid": "bold red"}
 FROM_DUE = "  from intended time"
+SIGNS = {Severity.DEGRADED: "!", Severity.INVALID: "!!"}
+"""Beside what a reason of the verdict touches."""
+SIGN_STYLE = {"!": "yellow", "!!": "bold red"}
+CAUSES_SHOWN = 3
 
 LATENCY_ROWS = (
     ("time_to_first_token", "Time to first token"),
@@ -82,7 +87,7 @@ def render(summary: Summary, width: int, artifact_dir: Path | None = None) -> "G
     parts: list[Table | Text] = [_heading(summary), _line()]
     rows = _table_rows(summary)
     if rows:
-        parts += [_statistics_table(rows, width), *_footnotes(rows, _is_streaming(summary)), _line()]
+        parts += [_statistics_table(rows, width, summary), *_footnotes(rows, summary), _line()]
     parts += [_facts(summary, artifact_dir, width - LABEL_WIDTH)]
     return Group(*parts)
 
@@ -115,20 +120,29 @@ def _heading(summary: Summary) -> "Text":
     return heading
 
 
-Row = tuple[str, MetricResult]
+class Row(NamedTuple):
+    tag: str
+    label: str
+    result: MetricResult
 
 
 def _table_rows(summary: Summary) -> list[Row]:
     reasoning = summary.metrics.get("reasoning_token_count")
     has_reasoning = reasoning is not None and reasoning.statistics.get("sum", 0) > 0
     return [
-        (label, summary.metrics[tag])
+        Row(tag, label, summary.metrics[tag])
         for tag, label in LATENCY_ROWS
         if tag in summary.metrics and (has_reasoning or tag != "time_to_first_output_token")
     ]
 
 
-def _statistics_table(rows: Sequence[Row], width: int) -> "Table":
+def _sign(summary: Summary, tag: str) -> str:
+    """What stands beside a metric that may be off; empty if nothing says so."""
+    severity = summary.verdict.touched(tag)
+    return SIGNS[severity] if severity else ""
+
+
+def _statistics_table(rows: Sequence[Row], width: int, summary: Summary) -> "Table":
     from rich.table import Table
 
     names = ["avg", "p50", "p90", "p95", "p99"]
@@ -139,10 +153,12 @@ def _statistics_table(rows: Sequence[Row], width: int) -> "Table":
     table.add_column("", width=8, no_wrap=True, style="dim")
     for name in names:
         table.add_column(name, justify="right", width=9 if width < WIDE else 10, no_wrap=True)
-    for label, result in rows:
+    for tag, label, result in rows:
         unit = result.unit.removesuffix("/user")
         cells = [_cell(result, name) for name in names]
-        table.add_row(_line(label, "" if label != FROM_DUE else "dim"), unit, *cells)
+        sign = _sign(summary, tag)
+        named = _line(label, "" if label != FROM_DUE else "dim")
+        table.add_row(named.append(f" {sign}", SIGN_STYLE[sign]) if sign else named, unit, *cells)
     return table
 
 
@@ -178,10 +194,12 @@ def _is_streaming(summary: Summary) -> bool:
     return bool((summary.input_config.get("endpoint") or {}).get("streaming"))
 
 
-def _footnotes(rows: Sequence[Row], is_streaming: bool) -> Iterator["Text"]:
-    if not is_streaming:
+def _footnotes(rows: Sequence[Row], summary: Summary) -> Iterator["Text"]:
+    if any(_sign(summary, row.tag) for row in rows):
+        yield _line("! may be off, !! is too far off to be used: the verdict says how far", "dim")
+    if not _is_streaming(summary):
         yield _line("Time to first token and inter-token latency need --streaming", "dim")
-    small = [(label, result) for label, result in rows if result.p99_interval and result.unit == "ms"]
+    small = [(label, result) for _, label, result in rows if result.p99_interval and result.unit == "ms"]
     if small:
         count = min(int(result.statistics["count"]) for _, result in small)
         yield _line(
@@ -192,9 +210,9 @@ def _footnotes(rows: Sequence[Row], is_streaming: bool) -> Iterator["Text"]:
                 low, high = (number(end, _decimals(result)) for end in result.p99_interval)
                 between = f"{low} {result.unit} or more" if high == "∞" else f"{low} to {high} {result.unit}"
                 yield _line(f"  {label:<25}{between}", "dim")
-    if any(result.lower_bounds for _, result in rows):
+    if any(row.result.lower_bounds for row in rows):
         yield _line("≥ may be higher: requests were cut before they had ended", "dim")
-    error = max(result.relative_error for _, result in rows)
+    error = max(row.result.relative_error for row in rows)
     if error:
         yield _line(
             f"Percentiles are within {error:.1%} of the exact ones: there were too many requests to keep all", "dim"
@@ -213,6 +231,7 @@ def _facts(summary: Summary, artifact_dir: Path | None, width: int) -> "Table":
             ("Throughput", [*_throughput(summary, width)]),
             ("Load", _lines(_load(summary), width)),
             ("Requests", _lines(_requests(summary), width)),
+            ("Promise", _lines(promise_parts(summary.promise), width)),
         ),
         (("Errors", [*_errors(summary)]),),
         (("Verdict", [*_verdict(summary)]), ("Warnings", [_line(_printable(text)) for text in summary.warnings])),
@@ -254,9 +273,15 @@ def _lines(parts: Sequence[str], width: int, separator: str = " · ", style: str
     return lines
 
 
+def _mark(summary: Summary, tag: str) -> str:
+    """The sign before a single value."""
+    sign = _sign(summary, tag)
+    return f"{sign} " if sign else ""
+
+
 def _throughput(summary: Summary, width: int) -> Iterator["Text"]:
     whole = [
-        f"{number(value, 0 if value >= 10_000 else 2 if value < 100 else 1)} {unit}"
+        f"{_mark(summary, tag)}{number(value, 0 if value >= 10_000 else 2 if value < 100 else 1)} {unit}"
         for tag, unit in (
             ("request_throughput", "requests/s"),
             ("output_token_throughput", "output tokens/s"),
@@ -287,7 +312,7 @@ def _load(summary: Summary) -> list[str]:
     if load.offered_rate is not None:
         parts.append(f"offered {number(load.offered_rate, 2)}/s")
     if load.achieved_rate is not None and load.request_rate is not None:
-        parts.append(f"achieved {number(load.achieved_rate, 2)}/s")
+        parts.append(f"{_mark(summary, 'achieved_rate')}achieved {number(load.achieved_rate, 2)}/s")
     if load.unsent_count:
         parts.append(f"{load.unsent_count:,} never sent")
     if load.in_flight_avg is not None:
@@ -336,13 +361,11 @@ def _verdict(summary: Summary) -> Iterator["Text"]:
     }
     yield _line().append(status, STATUS_STYLE.get(status, "")).append(f"  {words.get(status, '')}", "dim")
     for reason in serious:
-        yield _reason(reason)
+        yield _line(f"{SIGNS[reason.severity]} ", SIGN_STYLE[SIGNS[reason.severity]]).append(_printable(reason.text))
+    for cause in summary.verdict.causes[:CAUSES_SHOWN] if serious else ():
+        yield _line(f"Likely cause: {_printable(cause.text)}")
     for reason in notes:
         yield _line(f"Note: {_printable(reason.text)}", "dim")
-
-
-def _reason(reason: Reason) -> "Text":
-    return _line(_printable(reason.text))
 
 
 def _sources(summary: Summary) -> list[str]:

@@ -152,6 +152,13 @@ class Dispatcher:
         """Closed loop: a slot is idle, no credit is in hand, yet more may come. Worth a return at once."""
         return not self._indices and self.in_flight < self._limit and not self._ended and self._stop_ns != NONE
 
+    def starved_slots(self, now_ns: int) -> int:
+        """Closed loop: how many slots are open and idle for want of credits, of which more may come."""
+        if not self.starved or not self._start_ns <= now_ns < self._stop_ns:
+            return 0
+        ramped = (now_ns - self._start_ns) * self._limit // self._ramp_ns + 1 if self._ramp_ns else self._limit
+        return max(0, min(self._limit, ramped) - self.in_flight)
+
     @property
     def drained(self) -> bool:
         """Nothing in hand, nothing in flight, and no credits will follow. Worth a return at once."""

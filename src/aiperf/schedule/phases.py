@@ -3,6 +3,7 @@
 Owns: which phases there are, how each is paced and when it ends. Does not own: when it starts, arrivals, slots.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum, StrEnum
 from typing import TypeVar
@@ -173,3 +174,15 @@ def _one(value: T | tuple[T, ...] | None) -> T | None:
     if isinstance(value, tuple):
         raise ValueError("a plan with a sweep has no phases of its own; take them of each of its variants")
     return value
+
+
+def connections_at_once(phases: Sequence[PhasePlan]) -> int:
+    """How many requests are in flight at the same time for certain; 0 where the server's answers decide that."""
+    return max(
+        (
+            min(phase.concurrency, phase.request_count if phase.request_count is not None else phase.concurrency)
+            for phase in phases
+            if phase.mode is Mode.CLOSED and phase.concurrency is not None
+        ),
+        default=0,
+    )

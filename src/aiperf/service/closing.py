@@ -29,6 +29,7 @@ class Closing:
         self._batch_counts: dict[str, int] = {}
         self._block_counts: dict[str, int] = {}
         self._lost_slices = 0
+        self._processor_observations: dict[str, dict[str, float]] = {}
 
     def ask_workers(self) -> list[Tell]:
         workers = self._roster.ids(ServiceType.WORKER, at_least=Standing.CONFIGURED)
@@ -65,6 +66,7 @@ class Closing:
         self._batch_counts[finished.service_id] = finished.batch_count
         self._block_counts[finished.service_id] = finished.block_count
         self._lost_slices += finished.lost_slice_count
+        self._processor_observations[finished.service_id] = finished.observations
         self.awaited.discard(finished.service_id)
 
     def export(self, phases: list[PhaseFinished], outcome: str, reason: str) -> ExportResults:
@@ -77,5 +79,6 @@ class Closing:
             reason=reason,
             lost_services=[],
             worker_observations=self._observations,
+            processor_observations=self._processor_observations,
             lost_slice_count=self._lost_slices,
         )

@@ -25,6 +25,10 @@ class CpuPressure(NamedTuple):
     """For so long it was held back then, summed over CPUs."""
     run_queue_delay_ns: int = 0
     """For so long the process's main thread was ready and waited for a CPU."""
+    machine_pressure_ns: int = 0
+    """For so long somebody on the machine waited for a CPU."""
+    cgroup_pressure_ns: int = 0
+    """For so long somebody in the process's cgroup did; 0 also where cgroups do not tell (version 1)."""
 
     def since(self, earlier: "CpuPressure") -> "CpuPressure":
         return CpuPressure(*(max(0, now - then) for now, then in zip(self, earlier, strict=True)))
@@ -35,24 +39,32 @@ class CpuPressure(NamedTuple):
             "throttled_count": self.throttled_count,
             "throttled_ms": self.throttled_ns / NS_PER_MS,
             "run_queue_delay_ms": self.run_queue_delay_ns / NS_PER_MS,
+            "machine_cpu_pressure_ms": self.machine_pressure_ns / NS_PER_MS,
+            "cgroup_cpu_pressure_ms": self.cgroup_pressure_ns / NS_PER_MS,
         }
 
 
 def read_cpu_pressure(
-    cgroups: Iterable[Path] | None = None, schedstat: Path = Path("/proc/self/schedstat")
+    cgroups: Iterable[Path] | None = None,
+    schedstat: Path = Path("/proc/self/schedstat"),
+    machine: Path = Path("/proc/pressure/cpu"),
 ) -> CpuPressure:
     """What the kernel has counted so far.
 
     A limit may stand at any level of the hierarchy; what counts is the level that held back the longest.
 
     Source: Linux Documentation/admin-guide/cgroup-v2.rst (`cpu.stat`), scheduler/sched-bwc.rst (v1: `throttled_time` in
-    ns), scheduler/sched-stats.rst (`/proc/<pid>/schedstat`: second field, ns).
+    ns), scheduler/sched-stats.rst (`/proc/<pid>/schedstat`: second field, ns), accounting/psi.rst (`total=` in µs).
     """
-    throttled_ns, throttled_count = max(
-        (_throttling(folder / "cpu.stat") for folder in (cpu_cgroups() if cgroups is None else cgroups)),
-        default=(0, 0),
+    folders = list(cpu_cgroups() if cgroups is None else cgroups)
+    throttled_ns, throttled_count = max((_throttling(folder / "cpu.stat") for folder in folders), default=(0, 0))
+    return CpuPressure(
+        throttled_count,
+        throttled_ns,
+        _run_queue_delay_ns(schedstat),
+        _some_pressure_ns(machine),
+        max((_some_pressure_ns(folder / "cpu.pressure") for folder in folders[:1]), default=0),
     )
-    return CpuPressure(throttled_count, throttled_ns, _run_queue_delay_ns(schedstat))
 
 
 def _throttling(path: Path) -> tuple[int, int]:
@@ -69,4 +81,12 @@ def _run_queue_delay_ns(path: Path) -> int:
     try:
         return int(path.read_text().split()[1])
     except (OSError, ValueError, IndexError):
+        return 0
+
+
+def _some_pressure_ns(path: Path) -> int:
+    try:
+        some = path.read_text().partition("\n")[0]
+        return int(some.rpartition("total=")[2]) * NS_PER_US if some.startswith("some ") else 0
+    except (OSError, ValueError):
         return 0

@@ -73,6 +73,9 @@ class CreditAccount:
         self._return_sequence = 0
         self._returning: asyncio.TimerHandle | None = None
         self._low_water = 0
+        self._starved_slot_ns = 0
+        self._starving_slots = 0
+        self._starving_since_ns = 0
 
     def take(self, order: CreditOrder) -> None:
         """Obeys. What may be dispatched now is for the caller to see; then comes `answer`.
@@ -111,6 +114,8 @@ class CreditAccount:
         if phase is None:
             return
         is_starved = phase.closed_loop and dispatcher.starved
+        if is_starved or self._starving_slots:
+            self._count_starvation(phase)
         if dispatcher.queued <= self._low_water or is_starved or dispatcher.drained:
             self._low_water = -1
             self.give_back()
@@ -150,6 +155,18 @@ class CreditAccount:
             loop = asyncio.get_running_loop()
             self._returning = loop.call_later(self._return_interval_s, self.give_back)
 
+    @property
+    def starved_slot_s(self) -> float:
+        """Slots that stood idle for want of credits in this phase, times how long."""
+        return self._starved_slot_ns / NS_PER_S
+
+    def _count_starvation(self, phase: Phase) -> None:
+        """Nothing about idle slots changes between two of these calls."""
+        now_ns = self._clock.now_ns()
+        self._starved_slot_ns += self._starving_slots * (now_ns - self._starving_since_ns)
+        self._starving_slots = self._dispatcher.starved_slots(now_ns) if phase.closed_loop else 0
+        self._starving_since_ns = now_ns
+
     def close(self) -> None:
         if self._returning is not None:
             self._returning.cancel()
@@ -157,6 +174,7 @@ class CreditAccount:
 
     def _begin(self, prepare: PreparePhase) -> None:
         self.phase = phase = Phase(prepare.phase, prepare.cut_ns, self._run_id)
+        self._starved_slot_ns = self._starving_slots = 0
         self._dispatcher.prepare(prepare.slots, prepare.start_ns, prepare.stop_ns, prepare.ramp_ns)
         self._await_cut(phase)
         if prepare.stop_ns >= 0:
@@ -176,6 +194,7 @@ class CreditAccount:
         if phase is self.phase and not phase.stopped:
             phase.stopped = True
             phase.unused = self._dispatcher.stop()
+            self._count_starvation(phase)
             self.give_back()
 
     def _cut(self, phase: Phase) -> None:

@@ -183,6 +183,8 @@ def run_host(
             await live(around, equipment.guests)
             if around.dismissed.is_set():
                 code = ExitCode.DISMISSED
+            elif around.refused.is_set():
+                code = ExitCode.NOT_VALID
         except asyncio.CancelledError:
             log.info("told to leave by a signal, or the starter is gone")
         finally:

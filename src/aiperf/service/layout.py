@@ -10,6 +10,7 @@ from pathlib import Path
 
 import msgspec
 
+from aiperf.metrics.promise import Promise
 from aiperf.units import NS_PER_MS
 from aiperf.wire.address import LOOPBACK, as_bound
 
@@ -122,6 +123,8 @@ class Layout(msgspec.Struct, frozen=True):
     """Where workers reach the calibration servers, in the order of the table; empty: there are none."""
     uploads: dict[str, str] = {}
     """Files that the user's machine sends, by what they are (`api.contract.Uploadable`): where they are then."""
+    promise: Promise | None = None
+    """What the run was promised to need; None: nothing was."""
     start_lead_ns: int = 10 * NS_PER_MS
     """From the barrier to the first send: time for the start message to reach every worker."""
 

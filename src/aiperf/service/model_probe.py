@@ -16,6 +16,7 @@ from aiperf.endpoint.exchange import ErrorKind, Exchange, Outcome, Sink
 from aiperf.endpoint.request_head import RequestHead
 from aiperf.errors import BenchmarkError
 from aiperf.record.answer import Answer
+from aiperf.record.known_reads import KnownReads
 from aiperf.record.stream import BODY_LIMIT_BYTES, ResponseBody, response_body
 from aiperf.service.model_wait import Ask, Fault, GiveUp, Mode, ModelWait, Ready, Say, Topic, unlisted_models_notice
 from aiperf.service.worker import Client
@@ -116,8 +117,9 @@ class ModelProbe:
         if self._topic is Topic.MODELS and 200 <= exchange.http_status < 300:
             self._body = ModelListBody(answer)
         else:
+            known = KnownReads(self._dialect.decode_event)
             self._body = response_body(
-                exchange.http_status, exchange.body_kind, answer, self._dialect, streaming=self._streaming
+                exchange.http_status, exchange.body_kind, answer, self._dialect, known, streaming=self._streaming
             )
 
     def on_read(self, exchange: Exchange, stamp_ns: int, after_ns: int, data: bytes) -> None:  # noqa: ARG002 (one at a time)

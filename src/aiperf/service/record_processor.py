@@ -28,6 +28,7 @@ from aiperf.service.column_messages import (
     encode_own_errors,
 )
 from aiperf.service.membership import DismissedError
+from aiperf.service.process_cost import cpu_s, process_cost
 from aiperf.service.shard_outlet import Blocks, ShardOutlet, by_phase
 from aiperf.service.supply import Supply
 from aiperf.service.together import run_together
@@ -91,6 +92,7 @@ class RecordProcessor:
         self._batch_count = 0
         self._block_count = 0
         self._record_count = 0
+        self._cpu_when_ready_s = 0.0
         self._configured = asyncio.Event()
         self._finished = self._leaving = False
 
@@ -151,6 +153,7 @@ class RecordProcessor:
         if configure.tokenizer_source != BUILTIN:
             await self._supply.tokenizer(Path(configure.tokenizer_source))
         self._assembler, self._shards = self._make_pipeline(configure)
+        self._cpu_when_ready_s = cpu_s()
         self._configured.set()
         self._seat.send(ServiceReady(self._seat.name))
         await asyncio.Event().wait()
@@ -246,5 +249,6 @@ class RecordProcessor:
             record_count=self._record_count,
             lost_slice_count=self._assembler.lost_slice_count + missing,
             lost_record_count=self._assembler.lost_record_count,
+            observations=process_cost(self._cpu_when_ready_s),
         )
         self._seat.send(finished)

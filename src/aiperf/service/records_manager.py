@@ -99,6 +99,7 @@ class RecordsManager:
         self._is_closed = False
         """The results are being written: what comes now has been counted as lost."""
         self._status: LoadStatus | None = None
+        self._cpu_at_start_s: float | None = None
         self._recent: deque[tuple[int, int, int]] = deque()
         """Looks at the running phase: when, completed requests until then, output tokens until then."""
 
@@ -240,7 +241,10 @@ class RecordsManager:
         self._is_closed = True
         self._lines.close()
         received = Received(
-            self._partials[PhaseKind.PROFILING], self._lines, self._batches.lost_count(order.batch_counts)
+            self._partials[PhaseKind.PROFILING],
+            self._lines,
+            self._batches.lost_count(order.batch_counts),
+            self._cpu_at_start_s or 0.0,
         )
         # In a thread: writing may take long, and heartbeats go on meanwhile.
         exported = await self._in_thread(export_results, order, received, self._layout, self._plan)

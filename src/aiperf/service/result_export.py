@@ -29,8 +29,9 @@ from aiperf.schedule.phases import PhaseKind
 from aiperf.service.calibration_export import export_calibration
 from aiperf.service.column_messages import LineKind
 from aiperf.service.dataset_manager import STORE_NAME
-from aiperf.service.layout import LOG_NAME, Layout
+from aiperf.service.layout import LOG_NAME, SINGLETONS, Layout, ServiceType
 from aiperf.service.line_store import LineStore
+from aiperf.service.process_cost import process_cost
 from aiperf.wire.messages import ExportResults, PhaseFinished, ResultsExported
 
 LINES_LOST = "they were lost with their record processor, or on the way"
@@ -42,6 +43,8 @@ class Received(NamedTuple):
     partial: Partial
     lines: LineStore
     lost_batch_count: int
+    cpu_at_start_s: float = 0.0
+    """CPU time of this process when the first phase began."""
 
 
 def export_results(order: ExportResults, received: Received, layout: Layout, plan: Plan) -> ResultsExported:
@@ -81,7 +84,12 @@ def export_results(order: ExportResults, received: Received, layout: Layout, pla
 
     written = [summary_path.name, csv_path.name, console_path.name, *written]
     run = _run_facts(order, partial, layout, plan, warnings, written)
-    run = msgspec.structs.replace(run, batches_lost_count=received.lost_batch_count, lines_lost_count=lines_lost_count)
+    run = msgspec.structs.replace(
+        run,
+        batches_lost_count=received.lost_batch_count,
+        lines_lost_count=lines_lost_count,
+        processes=_processes(order, received, layout),
+    )
     summary = summarise(partial, run)
     csv_export.write_csv(csv_path, summary)
     console.write_console(console_path, summary)
@@ -95,6 +103,7 @@ def export_results(order: ExportResults, received: Received, layout: Layout, pla
         failed_count=partial.totals.failed_count,
         verdict=summary.verdict.status,
         first_error=_first_error(summary),
+        heaviest_reason=summary.verdict.reasons[0].text if summary.verdict.reasons else "",
     )
 
 
@@ -165,6 +174,7 @@ def _run_facts(
             "workers_at_start": order.began_with,
             "workers_joined_late": order.late_workers,
         },
+        promise=layout.promise,
         artifacts=artifacts,
         calibration=order.calibration,
     )
@@ -172,6 +182,13 @@ def _run_facts(
     ended = measured.ledger.completed + measured.ledger.failed if measured else 0
     records = partial.totals.completed_count + partial.totals.failed_count
     return msgspec.structs.replace(run, records_lost_count=max(0, ended - records))
+
+
+def _processes(order: ExportResults, received: Received, layout: Layout) -> dict[str, dict[str, float]]:
+    """What the processes without a worker have cost; this one only where it is the one control host."""
+    if len(layout.host_of(ServiceType.RECORDS_MANAGER).services) < len(SINGLETONS):
+        return order.processor_observations
+    return order.processor_observations | {"control": process_cost(received.cpu_at_start_s)}
 
 
 def _ledger(phase: PhaseFinished, totals: Totals) -> Ledger:

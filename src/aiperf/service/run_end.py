@@ -12,10 +12,14 @@ COMPLETED = "completed"
 class RunEnd:
     """Of one run. Until something else is said it completes as planned."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, require_valid: bool = False) -> None:
+        """`require_valid`: a verdict of `invalid` is a failure of its own."""
         self.outcome = COMPLETED
         self.reason = ""
         self._exit_code = ExitCode.DONE
+        self._require_valid = require_valid
+        self.is_refused = False
+        """The verdict is not what was required."""
 
     @property
     def is_as_planned(self) -> bool:
@@ -39,4 +43,7 @@ class RunEnd:
             code = ExitCode.BENCHMARK_FAILED
             because = f": {exported.first_error}" if exported.first_error else ""
             reason = f"no request succeeded{because}" + (f" ({reason})" if reason else "")
+        elif self._require_valid and exported.verdict == "invalid" and code is ExitCode.DONE:
+            self.is_refused, code = True, ExitCode.NOT_VALID
+            reason = f"the verdict is invalid, and --require-valid was given: {exported.heaviest_reason}"
         return RunFinished(int(code), self.outcome, reason, exported.artifact_dir, exported.summary_path)

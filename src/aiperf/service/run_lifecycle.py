@@ -92,10 +92,12 @@ class RunLifecycle:
         model_wait_ns: int = 0,
         min_workers: int | None = None,
         calibration: CalibrationOrder | None = None,
+        require_valid: bool = False,
     ) -> None:
         """`model_wait_ns`: how much longer than others a worker may take to be ready, since it waits for the model.
 
-        `min_workers`: so many ready ones are enough to begin with; None: all of the layout.
+        `min_workers`: so many ready ones are enough to begin with; None: all of the layout. `require_valid`: a run
+        whose verdict is `invalid` has not done what it should.
         """
         self.state = State.GATHERING
         self.notices: list[str] = []
@@ -114,7 +116,7 @@ class RunLifecycle:
         self._closing = Closing(self._roster)
         self._dataset: DatasetReady | None = None
         self._losses = Losses(self._roster, layout.startup_limit_s)
-        self._run_end = RunEnd()
+        self._run_end = RunEnd(require_valid=require_valid)
 
     def handle(self, message: AnyMessage, now_ns: int) -> list[Tell]:
         """What to send, now that `message` has come."""
@@ -178,6 +180,11 @@ class RunLifecycle:
         if self._is_starting:
             tells += self._go_on(now_ns) or self._lose_patience(now_ns)
         return tells + self._wait_for_replacement(now_ns)
+
+    @property
+    def is_refused(self) -> bool:
+        """The run is over, and its verdict is not what was required."""
+        return self.state is State.OVER and self._run_end.is_refused
 
     def leave(self, reason: str, now_ns: int) -> list[Tell]:
         """The controller itself has to leave, and cannot be replaced: of a load that has begun, what there is is

@@ -48,6 +48,11 @@ class SystemController:
         await run_together(self._listen(), self._tick())  # both end with the run
         await run_together(self._tell_latecomers(), self.turn_away())
 
+    @property
+    def is_refused(self) -> bool:
+        """The run is over, and its verdict is not what was required."""
+        return self._lifecycle.is_refused
+
     async def leave(self) -> None:
         """Ends the load and reports what there is, as far as that is quickly done; then everybody is told why."""
         self._perform(self._lifecycle.leave(TOLD_TO_LEAVE, self._clock.now_ns()))

@@ -18,6 +18,7 @@ from aiperf.dataset.tokens import Tokenizer, open_tokenizer
 from aiperf.endpoint.client import HttpClient
 from aiperf.endpoint.dialects import DIALECTS
 from aiperf.endpoint.exchange import Sink
+from aiperf.endpoint.local_ports import PortShare
 from aiperf.endpoint.request_head import RequestHead
 from aiperf.endpoint.settings import ClientSettings
 from aiperf.endpoint.target import Target
@@ -25,6 +26,7 @@ from aiperf.endpoint.timer import DueTimer
 from aiperf.errors import AIPerfError, ExitCode
 from aiperf.metrics.goodput import objectives_of
 from aiperf.plan.plan import Plan
+from aiperf.plan.source_address import source_addresses
 from aiperf.record.assembly import RecordAssembler
 from aiperf.record.token_counts import TokenPolicy
 from aiperf.schedule.calibration import CalibrationShape, calibration_of
@@ -95,6 +97,8 @@ class Surroundings:
     """What is still to be done when the services have left, for as long as guests stay."""
     dismissed: asyncio.Event = field(default_factory=asyncio.Event)
     """A service of the host was told to leave before its time: it is no more than lost."""
+    refused: asyncio.Event = field(default_factory=asyncio.Event)
+    """The run is over and not as it was required to be: the exit code of a run that nobody started says so, too."""
 
     @property
     def leaves(self) -> asyncio.Event:
@@ -126,6 +130,8 @@ async def run_service(service: ServiceSeat, around: Surroundings) -> None:
     if service.service_type is ServiceType.SYSTEM_CONTROLLER:
         controller = _system_controller(around)
         await run_until_told_to_leave(controller.run(), controller.leave, around.told_to_leave)
+        if controller.is_refused:
+            around.refused.set()
         around.afterwards.append(controller.turn_away)
         return
     seat = Seat(around.connect("control", service.service_id), service.service_id)
@@ -181,6 +187,7 @@ def _system_controller(around: Surroundings) -> SystemController:
             min_workers=plan.kubernetes.min_workers,
             model_wait_ns=ns_from_s(_model_wait_s(plan)),
             calibration=_calibration_order(plan, schedule[-1]),
+            require_valid=plan.results.require_valid,
         ),
         clock=clock,
     )
@@ -304,6 +311,8 @@ def _worker(service: ServiceSeat, seat: Seat, around: Surroundings) -> Made:
             request_timeout_s=endpoint.request_timeout_s,
             reuse=endpoint.connection_reuse,
             connects_per_s=_connects_per_s(plan, len(layout.services(ServiceType.WORKER))),
+            source_addresses=source_addresses(endpoint.source_addresses),
+            port_share=_port_share(service, around),
             keep_response_heads=plan.results.export_level == "raw",
         )
         return HttpClient(clock=around.clock, sink=sink, targets=[*targets, *calibration], settings=settings)
@@ -345,6 +354,18 @@ def _connects_per_s(plan: Plan, workers: int) -> float | None:
     if endpoint.connect_rate is None and endpoint.connection_reuse == "never":
         return None  # Each request opens one: the load's own pace is the one that was asked for.
     return (endpoint.connect_rate or CONNECTS_PER_S) / workers
+
+
+def _port_share(service: ServiceSeat, around: Surroundings) -> PortShare:
+    """A worker's place among those of its machine, which share the local ports; a lost one's heir takes its place."""
+    neighbours = [
+        seat.service_id
+        for host in around.layout.hosts
+        if host.machine == around.host.machine
+        for seat in host.services
+        if seat.service_type is ServiceType.WORKER
+    ]
+    return PortShare(neighbours.index(seat_of(service.service_id)[0]), len(neighbours))
 
 
 def _targets(plan: Plan) -> list[Target]:

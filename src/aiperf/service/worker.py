@@ -26,13 +26,13 @@ from aiperf.endpoint.request_head import RequestHead
 from aiperf.record.request_id import x_correlation_id, x_request_id
 from aiperf.schedule.dispatcher import Dispatcher
 from aiperf.schedule.phases import PhaseKind, kind_of
-from aiperf.service.cpu_pressure import read_cpu_pressure
 from aiperf.service.credit_account import CreditAccount
 from aiperf.service.membership import DismissedError
+from aiperf.service.self_observation import SelfObservation
 from aiperf.service.slice_outlet import SliceOutlet
 from aiperf.service.supply import Supply
 from aiperf.service.together import run_together
-from aiperf.units import NS_PER_MS, NS_PER_S
+from aiperf.units import NS_PER_S
 from aiperf.wire.bus import Seat
 from aiperf.wire.messages import (
     Configure,
@@ -74,6 +74,7 @@ class Client(Protocol):
     def submit(self, exchange: Exchange) -> None: ...
     def cancel_all(self, outcome: Outcome) -> None: ...
     def close(self) -> None: ...
+    def observe_anew(self) -> None: ...
     def observations(self) -> dict[str, float]: ...
 
 
@@ -124,8 +125,7 @@ class Worker:
         self._clock = clock
         self._slots_max = slots_max
         self._dispatcher = Dispatcher(slots_max)
-        self._cpu_at_start = read_cpu_pressure()
-        self._loop_lag_max_ns = 0
+        self._observation = SelfObservation()
         self._outlet = SliceOutlet(seat.name, connect_records, data_dir)
         self._client = make_client(self)
         self._account = CreditAccount(
@@ -136,7 +136,7 @@ class Worker:
             return_interval_s=return_interval_s,
             cut_in_flight=partial(self._client.cancel_all, Outcome.CENSORED),
         )
-        self._timer = make_timer(self._pump)
+        self._timer = make_timer(self._on_timer)
         self._supply = supply
         self._wait_for_model = wait_for_model
         self._observe = observe
@@ -157,6 +157,7 @@ class Worker:
             await run_together(self._take_orders(), self._take_credits(), self._get_ready())
         finally:
             self._is_leaving = True
+            self._observation.close()
             self._account.close()
             self._timer.close()
             self._client.close()
@@ -168,8 +169,7 @@ class Worker:
 
     def _last_observations(self) -> dict[str, float]:
         """The same at the end, and how its process fared in the measured phase, which is the last."""
-        pressure = read_cpu_pressure().since(self._cpu_at_start)
-        return self.health() | pressure.observations() | {"loop_lag_max_ms": self._loop_lag_max_ns / NS_PER_MS}
+        return self.health() | self._observation.observations() | {"starved_slot_s": self._account.starved_slot_s}
 
     # The control bus
 
@@ -248,14 +248,20 @@ class Worker:
                 except ValueError as error:
                     await self._leave_before_time(str(error))
                 if isinstance(message, PreparePhase):
-                    lane = self._lanes.get(kind_of(message.phase), self._endpoint_lane)
-                    self._first_target, self._heads = lane
-                    self._cpu_at_start = read_cpu_pressure()
+                    kind = kind_of(message.phase)
+                    self._first_target, self._heads = self._lanes.get(kind, self._endpoint_lane)
                     self._freed_ns.clear()
+                    if kind is PhaseKind.PROFILING:
+                        self._client.observe_anew()
+                        self._observation.begin()
                 self._pump()
                 self._account.answer(message)
 
     # The timing path
+
+    def _on_timer(self) -> None:
+        self._observation.timer_fired(self._clock.now_ns())
+        self._pump()
 
     def _pump(self) -> None:
         """Dispatches what may go now, and arms the timer for what is due next."""
@@ -277,6 +283,7 @@ class Worker:
             return
         wake_ns = dispatcher.wake_ns()
         if wake_ns >= 0:
+            self._observation.armed_ns = wake_ns
             self._timer.arm(wake_ns)
         self._account.give_back_if_needed()
 
@@ -331,8 +338,7 @@ class Worker:
             now_ns = self._clock.now_ns()
             phase = self._account.phase
             if phase is not None and phase.kind is PhaseKind.PROFILING and not phase.drained:
-                lag_ns = now_ns - slept_at_ns - round(FLUSH_INTERVAL_S * NS_PER_S)
-                self._loop_lag_max_ns = max(self._loop_lag_max_ns, lag_ns)
+                self._observation.loop_woke(now_ns - slept_at_ns - round(FLUSH_INTERVAL_S * NS_PER_S))
             if self._outlet.size_bytes >= FLUSH_BYTES or now_ns - flushed_ns >= FLUSH_AFTER_S * NS_PER_S:
                 self._outlet.flush(now_ns)
                 flushed_ns = now_ns

@@ -204,6 +204,8 @@ class RecordsFinished(Message):
     """Requests that ended but make no record: bytes of their response were lost on the way."""
     block_count: int = 0
     """Of request lines; as the batches, it sent so many."""
+    observations: dict[str, float] = {}
+    """Of its process, by name with unit."""
 
 
 class MeasureStep(Message):
@@ -242,6 +244,7 @@ class ExportResults(Message):
     late_workers: list[str] = []
     """Those that joined afterwards, in that order."""
     worker_observations: dict[str, dict[str, float]] = {}
+    processor_observations: dict[str, dict[str, float]] = {}
     places: dict[str, tuple[str, str]] = {}
     """Host and node of each service."""
     lost_slice_count: int = 0
@@ -260,6 +263,8 @@ class ResultsExported(Message):
     failed_count: int
     verdict: str
     first_error: str
+    heaviest_reason: str = ""
+    """Of the verdict, in words; empty if there is none."""
 
 
 class Exit(Message):

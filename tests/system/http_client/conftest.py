@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, suppress
 
 import pytest
+from tests.system.http_client.line import Line
 
 from aiperf.clock import RunClock
 from aiperf.endpoint.client import HttpClient
@@ -258,3 +259,10 @@ def bench(stack: ExitStack, mode: dict[str, str]) -> Callable[..., Bench]:
         return made
 
     return make
+
+
+@pytest.fixture
+def line(bench, stack):
+    made = Line(bench)
+    stack.callback(made.close)
+    return made

@@ -9,6 +9,7 @@ import time
 
 import pytest
 import uvloop
+from tests.ports import dead_port
 
 from aiperf.endpoint.connection import Connection
 from aiperf.endpoint.exchange import BodyKind, ErrorKind, Outcome
@@ -445,9 +446,8 @@ def test_reset_is_a_failure(serve, bench):
 
 
 def test_refused_connection_is_a_failure(bench):
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port = listener.getsockname()[1]
-    exchange = bench(f"http://127.0.0.1:{port}").fetch()
+    with dead_port() as port:
+        exchange = bench(f"http://127.0.0.1:{port}").fetch()
     assert (exchange.outcome, exchange.error_kind) == (Outcome.FAILED, ErrorKind.CONNECT_REFUSED)
     assert f"127.0.0.1:{port}" in exchange.error_text
     assert exchange.sent_ns == -1
@@ -474,13 +474,12 @@ def test_name_is_resolved_once_and_its_time_is_told(serve, bench):
 
 def test_next_address_is_tried_when_one_fails(serve, bench, monkeypatch):
     server = serve(answer_all)
-    with socket.create_server(("127.0.0.2", 0)) as listener:
-        dead_port = listener.getsockname()[1]
     stream = (socket.AF_INET, socket.SOCK_STREAM, 6, "")
-    found = [(*stream, ("127.0.0.2", dead_port)), (*stream, ("127.0.0.1", server.port))]
-    monkeypatch.setattr("aiperf.endpoint.resolver.Resolver.__init__.__defaults__", (lambda *a, **k: found,))
-    at = bench("http://two-addresses.test")
-    exchange = at.fetch()
+    with dead_port("127.0.0.2") as dead:
+        found = [(*stream, ("127.0.0.2", dead)), (*stream, ("127.0.0.1", server.port))]
+        monkeypatch.setattr("aiperf.endpoint.resolver.Resolver.__init__.__defaults__", (lambda *a, **k: found,))
+        at = bench("http://two-addresses.test")
+        exchange = at.fetch()
     assert exchange.outcome == Outcome.COMPLETED
     assert at.client.counters.connect_failure_count == 1
 
@@ -711,12 +710,11 @@ def test_lack_of_descriptors_is_this_sides_failure(serve, bench, monkeypatch):
 
 
 def test_failing_at_once_does_not_recurse(bench):
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port = listener.getsockname()[1]
-    at = bench(f"http://127.0.0.1:{port}")
-    at.sink.then = lambda exchange: at.submit() if exchange.handle < 1500 else None
-    at.submit()
-    at.finish()
+    with dead_port() as port:
+        at = bench(f"http://127.0.0.1:{port}")
+        at.sink.then = lambda exchange: at.submit() if exchange.handle < 1500 else None
+        at.submit()
+        at.finish()
     assert {exchange.error_kind for exchange in at.submitted} == {ErrorKind.CONNECT_REFUSED}
 
 

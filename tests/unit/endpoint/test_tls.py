@@ -47,7 +47,7 @@ def connect(buffers: TlsBuffers) -> tuple[ssl.SSLObject, ServerSide, bytes]:
         done, flight = buffers.handshake(session, answer)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(data=st.data())
 def test_sessions_share_buffers_at_any_split(data):
     buffers = TlsBuffers()

@@ -73,7 +73,7 @@ def same(left, right):
     return left == right
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     seed=st.integers(0, 2**32),
     count=st.integers(0, 40),

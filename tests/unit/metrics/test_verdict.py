@@ -6,6 +6,7 @@ import pytest
 from aiperf.endpoint.exchange import ErrorKind, Outcome
 from aiperf.metrics.run_facts import PhaseFacts, WorkerFacts
 from aiperf.metrics.summary import summarise
+from aiperf.metrics.verdict_reasons import Direction, Effect, Severity, Size
 from aiperf.schedule.ledger import Ledger
 from aiperf.schedule.phases import PhaseKind
 
@@ -42,9 +43,12 @@ def phase_with(**changes) -> PhaseFacts:
     return PhaseFacts(phase=PhaseKind.PROFILING, start_ns=0, end_ns=10**9, ledger=Ledger(**ALL_WELL), **changes)
 
 
-def throttled(percent: float) -> WorkerFacts:
-    """A worker that its CPU limit held back for so much of the measured phase, which lasts a second."""
-    return WorkerFacts(worker_index=0, service_id="worker-0", observations={"throttled_ms": percent * 10})
+def worker(**observations: float) -> WorkerFacts:
+    """A worker that observed this of itself; the measured phase lasts a second."""
+    return WorkerFacts(worker_index=0, service_id="worker-0", observations=observations)
+
+
+USER = {"timestamp_source": "user"}
 
 
 RULES = [
@@ -71,15 +75,46 @@ RULES = [
                                                "phases": [phase_with(unplaced_slot_s=0.2)]}, "degraded", "slots"),
     ("a tenth of the slots had no worker", {"columns": NO_DUE, "plan": CLOSED["plan"],
                                             "phases": [phase_with(unplaced_slot_s=1.0)]}, "invalid", "slots"),
-    ("a worker was held back a little", {"workers": [throttled(0.5)]}, "valid", "throttling"),
-    ("a worker was held back next to never", {"workers": [throttled(0.05)]}, "valid", None),
-    ("a worker was held back", {"workers": [throttled(2)]}, "degraded", "throttling"),
+    ("a worker was held back, and no record felt it", {"workers": [worker(throttled_ms=300)]}, "valid", "throttling"),
+    ("a worker was held back next to never", {"workers": [worker(throttled_ms=5)]}, "valid", None),
+    ("a worker waited for its CPU, and no record felt it", {"workers": [worker(run_queue_delay_ms=500)]},
+     "valid", None),
     ("credits were lost", {"ledger": {"issued": 102, "lost": 2}}, "degraded", "lost_credits"),
     ("a record processor was lost", {"lost_services": ["record-processor-1 (killed)"]}, "degraded", "lost_services"),
     ("narrow widths", {"columns": {"first_content_width_ns": 4 * MS}}, "valid", None),
     ("wide widths", {"columns": {"first_content_width_ns": 10 * MS}}, "degraded", "widths"),
     ("very wide widths", {"columns": {"first_content_width_ns": 30 * MS}}, "invalid", "widths"),
     ("wide at the end", {"columns": {"last_content_width_ns": 60 * MS}}, "degraded", "widths"),
+    ("first tokens so wide that ITL may be higher", {"columns": {"first_content_width_ns": 4 * MS,
+                                                                 "output_tokens": 2, "reasoning_tokens": 0,
+                                                                 "last_content_ns": lambda ns: ns - 470 * MS}},
+     "degraded", "widths"),
+    ("sending took long", {"columns": {"send_done_ns": lambda ns: ns + 20 * MS}}, "degraded", "sending"),
+    ("sending took very long", {"columns": {"send_done_ns": lambda ns: ns + 60 * MS}}, "invalid", "sending"),
+    ("sending took long since the socket was full", {"columns": {"send_done_ns": lambda ns: ns + 60 * MS},
+                                                     "workers": [worker(short_send_count=COUNT)]}, "valid", "sending"),
+    ("user stamps, an attentive client", USER | {"workers": [worker(loop_lag_p99_ms=0.9)]}, "valid", "timestamps"),
+    ("user stamps, a busy client", USER | {"workers": [worker(loop_lag_p99_ms=9, loop_lag_p50_ms=1)]},
+     "degraded", "timestamps"),
+    ("user stamps, a very busy client", USER | {"workers": [worker(drain_max_ms=40)]}, "invalid", "timestamps"),
+    ("some user stamps, a very busy client", {"timestamp_source": "mixed", "workers": [worker(drain_max_ms=40)]},
+     "degraded", "timestamps"),
+    ("the timer was late under a cap", CAPPED | {"workers": [worker(timer_error_p50_ms=1, timer_error_p99_ms=15)]},
+     "degraded", "timer_error"),
+    ("the timer was very late under a cap", CAPPED | {"workers": [worker(timer_error_p99_ms=150)]},
+     "invalid", "timer_error"),
+    ("the timer was late, and no cap hides it", {"workers": [worker(timer_error_p99_ms=150)]}, "valid", None),
+    ("a clock known well enough", {"workers": [worker(clock_uncertainty_ns=5 * MS)]}, "valid", "clock_uncertainty"),
+    ("a clock that drifted", {"workers": [worker(clock_uncertainty_ns=5 * MS, clock_drift_ns=-8 * MS)]},
+     "degraded", "clock_uncertainty"),
+    ("a clock that drifted in closed loop", CLOSED | {"columns": NO_DUE, "workers": [worker(clock_drift_ns=8 * MS)]},
+     "valid", None),
+    ("the wall clock was set", {"workers": [worker(clock_step_count=1, replaced_stamp_count=3)]},
+     "valid", "clock_steps"),
+    ("credits came late", CLOSED | {"columns": NO_DUE, "workers": [worker(starved_slot_s=0.3)]},
+     "degraded", "starvation"),
+    ("credits came very late", CLOSED | {"columns": NO_DUE, "workers": [worker(starved_slot_s=3)]},
+     "invalid", "starvation"),
     ("dispatched a little late", {"columns": {"dispatched_ns": lambda ns: ns + 8 * MS}}, "valid", None),
     ("dispatched late", {"columns": {"dispatched_ns": lambda ns: ns + 15 * MS}}, "degraded", "dispatch_lag"),
     ("dispatched very late", {"columns": {"dispatched_ns": lambda ns: ns + 150 * MS}}, "invalid", "dispatch_lag"),
@@ -140,9 +175,13 @@ def test_reasons_say_how_far_which_metric_may_be_off(judged):
     (reason,) = judged({"first_content_width_ns": 10 * MS}).reasons
     assert reason.text == (
         "Arrivals were not seen sharply, since the client was busy or chunks came in bunches: "
-        "100.0% are known only to within more than 1 ms. "
-        "True time to first token may be lower by up to 10.0 ms (10%) at p50 and 10.0 ms (10%) at p99."
+        "100.0% of first tokens and 0.0% of last ones are known only to within more than 1 ms. "
+        "Time to first token may be too high by up to 10.0 ms (10.0%) at p50, 10.0 ms (10.0%) at p99."
     )
+    size = Size(10, pytest.approx(0.1))
+    assert reason.effects == [
+        Effect("time_to_first_token", Direction.TOO_HIGH, "ms", {"p50": size, "p99": size}),
+    ]
 
 
 def test_the_heaviest_reason_comes_first(judged):
@@ -161,3 +200,41 @@ def test_cut_requests_are_not_taken_for_wide_intervals(judged):
 
     verdict = judged({"outcome": last, "end_ns": long_after}, {"completed": 80, "censored": 20})
     assert [reason.rule for reason in verdict.reasons] == ["censored"]
+
+
+@pytest.mark.parametrize(("late_ms", "status"), [(20, "valid"), (150, "degraded"), (800, "invalid")])
+def test_workers_that_begin_late_leave_load_out(judged, late_ms, status):
+    """Two workers; the run lasts 1.6 s."""
+    second = np.arange(COUNT) % 2
+
+    def late(instants):
+        return instants + second * late_ms * MS
+
+    columns = NO_DUE | {"worker_index": second, "dispatched_ns": late}
+    workers = [WorkerFacts(worker_index=index, service_id=f"worker-{index}") for index in range(2)]
+    verdict = judged(columns, workers=workers, **CLOSED)
+    assert verdict.status == status
+    if status != "valid":
+        (effect, _) = verdict.reasons[0].effects
+        assert (effect.metric, effect.direction) == ("request_throughput", "too_low")
+
+
+def test_the_weight_on_a_metric_is_that_of_the_heaviest_reason(judged):
+    verdict = judged({"first_content_width_ns": 10 * MS, "send_done_ns": lambda ns: ns + 60 * MS})
+    assert verdict.touched("time_to_first_token") is Severity.INVALID
+    assert verdict.touched("request_latency") is Severity.INVALID
+    assert verdict.touched("output_sequence_length") is None
+
+
+def test_a_note_touches_nothing(judged):
+    full = WorkerFacts(worker_index=0, service_id="worker-0", observations={"short_send_count": COUNT})
+    verdict = judged({"send_done_ns": lambda ns: ns + 60 * MS}, workers=[full])
+    assert verdict.reasons[0].effects
+    assert verdict.touched("time_to_first_token") is None
+
+
+def test_load_that_was_not_there_makes_throughput_too_low_by_its_share(judged):
+    verdict = judged(NO_DUE | {"rearm_delay_ns": 20 * MS}, **CLOSED)
+    effect = verdict.reasons[0].effects[0]
+    assert (effect.metric, effect.direction) == ("request_throughput", "too_low")
+    assert effect.sizes["avg"].fraction == pytest.approx(20 / 610)  # a request takes 610 ms

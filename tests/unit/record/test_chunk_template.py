@@ -9,6 +9,7 @@ from aiperf.endpoint.dialects import DIALECTS
 from aiperf.endpoint.exchange import BodyKind
 from aiperf.record.answer import Answer
 from aiperf.record.chunk_template import TRIES, ChunkTemplate
+from aiperf.record.known_reads import KnownReads
 from aiperf.record.stream import ResponseBody, response_body
 
 CHAT = DIALECTS["chat"]
@@ -31,24 +32,25 @@ def learnt(event: bytes) -> ChunkTemplate:
 
 
 def test_a_chunk_of_the_learnt_form_is_read_with_its_own_text() -> None:
-    assert learnt(chunk("one", id="x")).read(in_stream(chunk(" two", id="x"))) == Delta(text=" two")
+    assert learnt(chunk("one", id="x")).text_of(in_stream(chunk(" two", id="x"))) == " two"
 
 
 def test_reasoning_is_read_as_reasoning() -> None:
     template = learnt(chunk("hm", "reasoning_content"))
-    assert template.read(in_stream(chunk("so", "reasoning_content"))) == Delta(reasoning="so")
-    assert template.read(in_stream(chunk("so"))) is None
+    assert template.text_of(in_stream(chunk("so", "reasoning_content"))) == "so"
+    assert template.is_reasoning
+    assert template.text_of(in_stream(chunk("so"))) == ""
 
 
 def test_nothing_is_read_before_something_was_learnt() -> None:
-    assert ChunkTemplate().read(in_stream(chunk("x"))) is None
-    assert ChunkTemplate().read(b"") is None
+    assert ChunkTemplate().text_of(in_stream(chunk("x"))) == ""
+    assert ChunkTemplate().text_of(b"") == ""
 
 
 @pytest.mark.parametrize("text", ["", 'a"b', "a\\b", "a\nb", "a\rb", "\x7f", "\u2028", "\ud7ff"])
 def test_a_text_that_might_be_read_otherwise_is_left_to_the_parser(text: str) -> None:
     template = learnt(chunk("x"))
-    assert template.read(in_stream(chunk("x")).replace(b'"x"', b'"' + text.encode() + b'"')) is None
+    assert template.text_of(in_stream(chunk("x")).replace(b'"x"', b'"' + text.encode() + b'"')) == ""
 
 
 @pytest.mark.parametrize(
@@ -65,19 +67,19 @@ def test_a_text_that_might_be_read_otherwise_is_left_to_the_parser(text: str) ->
     ],
 )
 def test_what_is_not_one_whole_chunk_of_the_learnt_form_is_left_to_the_parser(data: bytes) -> None:
-    assert learnt(chunk("x")).read(data) is None
+    assert learnt(chunk("x")).text_of(data) == ""
 
 
 def test_a_chunk_that_says_more_than_its_text_is_no_model() -> None:
     for more in ({"usage": {"prompt_tokens": 1}}, {"error": {"message": "x"}}):
-        assert learnt(chunk("x", **more)).read(in_stream(chunk("y", **more))) is None
+        assert learnt(chunk("x", **more)).text_of(in_stream(chunk("y", **more))) == ""
     finished = chunk("x").replace(b'"finish_reason":null', b'"finish_reason":"stop"')
-    assert learnt(finished).read(in_stream(finished)) is None
+    assert learnt(finished).text_of(in_stream(finished)) == ""
 
 
 def test_a_text_that_also_stands_elsewhere_in_the_chunk_is_not_taken_for_it() -> None:
     other = b'{"object":"chat","choices":[{"delta":{"content":"chat"}}]}'
-    assert learnt(other).read(in_stream(other.replace(b'"content":"chat"', b'"content":"y"'))) is None
+    assert learnt(other).text_of(in_stream(other.replace(b'"content":"chat"', b'"content":"y"'))) == ""
 
 
 def test_servers_that_change_every_chunk_are_given_up_on() -> None:
@@ -89,7 +91,7 @@ def test_servers_that_change_every_chunk_are_given_up_on() -> None:
 
     for number in range(10 * TRIES):
         event = chunk("x", nonce=number)
-        assert template.read(in_stream(event)) is None
+        assert template.text_of(in_stream(event)) == ""
         template.learn(event, decode)
     assert len(decoded) <= 2 * TRIES
 
@@ -109,8 +111,9 @@ def test_what_a_template_reads_is_what_the_dialect_decodes(
     template = ChunkTemplate()
     template.learn(event(model), decode)
     for text in texts:
-        delta = template.read(in_stream(event(text)))
-        assert delta is None or delta == decode(event(text))
+        read = template.text_of(in_stream(event(text)))
+        assert read in ("", text)
+        assert not read or decode(event(text)) == Delta(text=text)
 
 
 # In a stream: an `Answer` that keeps its chunks parses every one of them, and is what the others are held against.
@@ -136,15 +139,22 @@ def told(body: ResponseBody, reads: list[bytes]) -> dict[str, object]:
     return {name: getattr(answer, name) for name in names} | {"gaps_ns": list(answer.gaps_ns)}
 
 
-@given(reads=st.lists(PIECES, max_size=30))
-def test_a_stream_says_the_same_with_a_template_and_without(reads: list[bytes]) -> None:
-    quick, slow = (
-        response_body(
-            200, BodyKind.EVENT_STREAM, Answer(keeps_text=True, keeps_chunks=keeps_chunks), CHAT, streaming=True
+@given(streams=st.lists(st.lists(PIECES, max_size=30), max_size=4))
+def test_streams_say_the_same_with_what_is_known_and_without(streams: list[list[bytes]]) -> None:
+    known = KnownReads(CHAT.decode_event)
+    for reads in streams:
+        quick, slow = (
+            response_body(
+                200,
+                BodyKind.EVENT_STREAM,
+                Answer(keeps_text=True, keeps_chunks=keeps_chunks),
+                CHAT,
+                known,
+                streaming=True,
+            )
+            for keeps_chunks in (False, True)
         )
-        for keeps_chunks in (False, True)
-    )
-    assert told(quick, reads) == told(slow, reads)
+        assert told(quick, reads) == told(slow, reads)
 
 
 def test_a_stream_of_equal_chunks_is_hardly_parsed() -> None:
@@ -163,6 +173,7 @@ def test_a_stream_of_equal_chunks_is_hardly_parsed() -> None:
         BodyKind.EVENT_STREAM,
         Answer(keeps_text=True, keeps_chunks=False),
         Counting(),  # type: ignore[arg-type]
+        KnownReads(CHAT.decode_event),
         streaming=True,
     )
     for number in range(1000):

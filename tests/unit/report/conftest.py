@@ -8,7 +8,8 @@ import pytest
 
 from aiperf.metrics.distribution import MetricResult
 from aiperf.metrics.summary import ErrorEntry, Load, RecordLedger, Summary
-from aiperf.metrics.verdict import Reason, Severity, Verdict
+from aiperf.metrics.verdict import Verdict
+from aiperf.metrics.verdict_reasons import Cause, Direction, Effect, Reason, Severity, Size
 from aiperf.schedule.ledger import Ledger
 
 
@@ -53,9 +54,11 @@ def summary(**changes: Any) -> Summary:
         ],
         "start_time": "2026-01-01T00:00:00+00:00", "end_time": "2026-01-01T00:00:05+00:00",
         "verdict": Verdict("degraded", [
-            Reason("rearm_delay", Severity.DEGRADED, "Slots stood empty 2.0% of the time between two requests."),
+            Reason("rearm_delay", Severity.DEGRADED, "Slots stood empty 2.0% of the time between two requests.", [
+                Effect("request_throughput", Direction.TOO_LOW, "requests/s", {"avg": Size(0.42, 0.0204)}),
+            ]),
             Reason("censored", Severity.NOTE, "1 request was cut."),
-        ]),
+        ], [Cause("run_queue_delay", "worker-0", 900.0, "run_queue_delay_ms", "worker-0 waited for a CPU.")]),
         "load": Load(mode="concurrency", concurrency=20, in_flight_avg=19.5),
         "workers": [{"worker_index": 0, "service_id": "worker-0", "request_count": 103}],
         "credits": Ledger(issued=103, completed=100, failed=2, censored=1, offered=103),

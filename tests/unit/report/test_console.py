@@ -23,7 +23,7 @@ Output length              tokens       67.2     64.0     96.0    128.0    160.0
   Request latency          2,400.0 ms or more
 ≥ may be higher: requests were cut before they had ended
 
-Throughput  20.50 requests/s · 12,346 output tokens/s
+Throughput  ! 20.50 requests/s · 12,346 output tokens/s
 Load        20 at a time · 19.5 in flight on average
 Requests    100 succeeded · 2 failed (1.96%) · 1 cut at the end of grace
             in 4.9 s
@@ -32,7 +32,8 @@ Errors      1 http_status 503  overloaded [red]now[/red] [31m
             1 reset
 
 Verdict     degraded  read the numbers with the following in mind
-            Slots stood empty 2.0% of the time between two requests.
+            ! Slots stood empty 2.0% of the time between two requests.
+            Likely cause: worker-0 waited for a CPU.
             Note: 1 request was cut.
 
 Measured    tokens counted by the server · arrivals stamped by the kernel

@@ -23,7 +23,7 @@ def test_the_keys_stand_in_their_order(written):
         "benchmark_duration", "effective_concurrency",
         "input_config", "run_info", "was_cancelled", "is_complete", "error_summary", "start_time", "end_time",
         "verdict", "load", "workers", "credits", "records", "token_source", "tokenizer", "timestamp_source",
-        "warnings", "artifacts", "calibration",
+        "warnings", "artifacts", "calibration", "promise",
     ]  # fmt: skip
 
 
@@ -59,8 +59,25 @@ def test_ledgers_errors_and_verdict_are_plain_objects(written):
                 "rule": "rearm_delay",
                 "severity": "degraded",
                 "text": "Slots stood empty 2.0% of the time between two requests.",
+                "effects": [
+                    {
+                        "metric": "request_throughput",
+                        "direction": "too_low",
+                        "unit": "requests/s",
+                        "sizes": {"avg": {"amount": 0.42, "fraction": 0.0204}},
+                    }
+                ],
             },
-            {"rule": "censored", "severity": "note", "text": "1 request was cut."},
+            {"rule": "censored", "severity": "note", "text": "1 request was cut.", "effects": []},
+        ],
+        "causes": [
+            {
+                "symptom": "run_queue_delay",
+                "worker": "worker-0",
+                "amount": 900.0,
+                "observation": "run_queue_delay_ms",
+                "text": "worker-0 waited for a CPU.",
+            }
         ],
     }
 

@@ -14,7 +14,7 @@ S = 1_000_000_000
 MANY = 40_000
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     pattern=st.sampled_from(Pattern),
     seed=st.integers(0, 2**62),
@@ -87,7 +87,7 @@ def test_seeds_give_different_streams():
     assert (one != other).all()
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     pattern=st.sampled_from(Pattern), instants=st.lists(st.integers(-S, 30 * S), min_size=1, max_size=6), data=st.data()
 )

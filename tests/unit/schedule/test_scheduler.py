@@ -18,7 +18,7 @@ MS = 1_000_000
 S = 1_000_000_000
 START_NS = 10 * S
 
-simulated = settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+simulated = settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 def bounded(load):

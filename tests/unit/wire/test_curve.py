@@ -2,12 +2,12 @@
 
 import asyncio
 import contextlib
-import socket
 import time
 from collections.abc import Iterator
 
 import pytest
 import zmq
+from tests.ports import free_port
 
 from aiperf.errors import InfrastructureError
 from aiperf.wire.curve import WireKeys, from_json, make_wire_keys, to_json
@@ -21,9 +21,7 @@ HEARD_NOTHING_S = 0.5
 
 def free_address() -> str:
     """On loopback in fact, yet not the one address that counts as such."""
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.2", 0))
-        return f"tcp://127.0.0.2:{taken.getsockname()[1]}"
+    return f"tcp://127.0.0.2:{free_port('127.0.0.2')}"
 
 
 @pytest.fixture
@@ -218,9 +216,7 @@ async def test_without_keys_no_exposed_address_is_used(address):
 
 async def test_loopback_needs_no_keys():
     """The containers of a pod meet there."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        address = f"tcp://127.0.0.1:{free.getsockname()[1]}"
+    address = f"tcp://127.0.0.1:{free_port()}"
     with_keys, without = ZmqWire(make_wire_keys()), ZmqWire()
     binder = with_keys.bind(Pattern.FUNNEL, address)
     writer = without.connect(Pattern.FUNNEL, address, "w")
@@ -231,9 +227,7 @@ async def test_loopback_needs_no_keys():
 
 
 async def test_a_name_is_looked_up_and_a_wrong_one_harms_nobody_else(wire):
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        number = free.getsockname()[1]
+    number = free_port("")
     nowhere = wire.connect(Pattern.DIALOGUE, "tcp://no-such-name.invalid:1", "w")
     nowhere.send([b"x"])
     binder = wire.bind(Pattern.DIALOGUE, f"tcp://*:{number}")

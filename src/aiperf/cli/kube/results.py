@@ -33,7 +33,7 @@ USAGE = Usage(
     (OUTPUT, CLEANUP, ACCESS, *CLUSTER_OPTIONS),
     "needed",
     "A run that is not over is waited for. The results can be fetched again until the run's --ttl-seconds end. The "
-    "folder's name is printed.",
+    "folder's name is printed. A run with --require-valid whose verdict is invalid makes exit code 5 here, too.",
 )
 
 
@@ -57,7 +57,7 @@ async def _fetch(cluster: Cluster, chosen: Chosen) -> int:
     if finished.exit_code != ExitCode.DONE:
         print(f"the run ended so: {finished.reason or finished.outcome}", file=sys.stderr)
     print(folder)
-    return ExitCode.DONE
+    return ExitCode.NOT_VALID if finished.exit_code == ExitCode.NOT_VALID else ExitCode.DONE
 
 
 def _folder(existing: ExistingRun, output: str | None) -> Path:

@@ -10,6 +10,7 @@ from aiperf.deploy.kubernetes.pod_plan import pod_plan, uploads
 from aiperf.deploy.kubernetes.run_length import controller_s_max, work_s_max
 from aiperf.deploy.kubernetes.sizing import size_run
 from aiperf.deploy.layouts import kubernetes_layout
+from aiperf.deploy.promising import promise_of
 from aiperf.plan.plan import Plan
 from aiperf.schedule.phases import phases
 
@@ -45,6 +46,7 @@ def draft_blueprint(
             seed=seed,
             uploads=uploads(plan),
             calibration_servers=sizing.calibration_servers,
+            promise=promise_of(sizing.load, plan.expectation, sizing.workers, sizing.processors),
         ),
         sizing=sizing,
         namespace=chosen,

@@ -3,11 +3,13 @@
 Owns: the facts to show and their layout as plain text. Does not own: asking whether to go on, checking (preflight).
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+from aiperf.deploy.costs import WORKER_CHUNK_US
 from aiperf.deploy.kubernetes.blueprint import Account, Blueprint
 from aiperf.deploy.kubernetes.names import Component
-from aiperf.deploy.kubernetes.sizing import WORKER_CHUNK_US, Resources
+from aiperf.deploy.kubernetes.sizing import Resources, Sizing
 from aiperf.plan.quantities import MIB, cpu_text, memory_text
 
 
@@ -18,17 +20,7 @@ class PlanScreen:
     namespace: str
     namespace_fate: str
     image: str
-    topology: str
-    pods: int
-    components: tuple[tuple[str, int, Resources], ...]
-    """Name, number, size of each."""
-    cpu_millicores: int
-    memory_bytes: int
-    memory_limit_bytes: int
-    connections_per_worker: int
-    chunks_per_s: int | None
-    chunks_per_s_max: int
-    """What all workers can take at a core each."""
+    sizing: Sizing
     rights: str
     access: str
     variables: tuple[str, ...] = ()
@@ -44,7 +36,6 @@ _RIGHTS = {
 
 def plan_screen(blueprint: Blueprint, *, context: str, server: str, namespace_exists: bool) -> PlanScreen:
     """The facts of a run in a cluster."""
-    sizing = blueprint.sizing
     kept = "exists, is kept" if namespace_exists else "is made, and kept"
     return PlanScreen(
         context=context,
@@ -52,19 +43,7 @@ def plan_screen(blueprint: Blueprint, *, context: str, server: str, namespace_ex
         namespace=blueprint.namespace,
         namespace_fate="is made, and deleted afterwards" if blueprint.owns_namespace else kept,
         image=blueprint.image,
-        topology=sizing.topology,
-        pods=sizing.pods,
-        components=tuple(
-            (component.value, sizing.count(component), sizing.resources[component])
-            for component in Component
-            if component in sizing.resources
-        ),
-        cpu_millicores=sizing.cpu_millicores,
-        memory_bytes=sizing.memory_bytes,
-        memory_limit_bytes=sizing.memory_limit_bytes,
-        connections_per_worker=sizing.connections_per_worker,
-        chunks_per_s=sizing.chunks_per_s,
-        chunks_per_s_max=round(sizing.workers * 1e6 / WORKER_CHUNK_US),
+        sizing=blueprint.sizing,
         rights=_RIGHTS[blueprint.account].format(blueprint.cluster.service_account),
         access=blueprint.cluster.api_access,
         variables=blueprint.environment.names,
@@ -73,25 +52,45 @@ def plan_screen(blueprint: Blueprint, *, context: str, server: str, namespace_ex
 
 def screen_text(screen: PlanScreen) -> str:
     """The facts as plain lines."""
-    planned = "at the server's pace" if screen.chunks_per_s is None else f"planned: {screen.chunks_per_s:,} chunks/s"
     rows = [
         ("Context", f"{screen.context} ({screen.server})"),
         ("Namespace", f"{screen.namespace} ({screen.namespace_fate})"),
         ("Image", screen.image),
-        ("Pods", f"{screen.pods:,} ({screen.topology})"),
-        *(("", _component_text(*row)) for row in screen.components),
-        ("Asks for", f"{cpu_text(screen.cpu_millicores)} CPU, {_rounded(screen.memory_bytes)} memory"),
-        ("Held to", f"{_rounded(screen.memory_limit_bytes)} memory"),
-        (
-            "Load",
-            f"up to {screen.connections_per_worker:,} connections a worker, {planned}; "
-            f"workers take {screen.chunks_per_s_max:,} chunks/s at a core each",
-        ),
+        *_sizing_rows(screen.sizing),
         ("Rights", screen.rights),
         ("Access", screen.access),
         *([("Sends", f"{', '.join(screen.variables)} of yours, in the run's Secret")] if screen.variables else []),
     ]
+    return _lines(rows)
+
+
+def sizing_text(sizing: Sizing) -> str:
+    """What of the screen follows from the load alone."""
+    return _lines(_sizing_rows(sizing))
+
+
+def _lines(rows: Sequence[tuple[str, str]]) -> str:
     return "\n".join(f"{name:<10} {text}" for name, text in rows)
+
+
+def _sizing_rows(sizing: Sizing) -> list[tuple[str, str]]:
+    planned = "at the server's pace" if sizing.chunks_per_s is None else f"planned: {sizing.chunks_per_s:,} chunks/s"
+    chunks_per_s_max = round(sizing.workers * 1e6 / WORKER_CHUNK_US)  # at a core each
+    return [
+        ("Pods", f"{sizing.pods:,} ({sizing.topology})"),
+        *(
+            ("", _component_text(component.value, sizing.count(component), sizing.resources[component]))
+            for component in Component
+            if component in sizing.resources
+        ),
+        ("Asks for", f"{cpu_text(sizing.cpu_millicores)} CPU, {_rounded(sizing.memory_bytes)} memory"),
+        ("Held to", f"{_rounded(sizing.memory_limit_bytes)} memory"),
+        (
+            "Load",
+            f"up to {sizing.connections_per_worker:,} connections a worker, {planned}; "
+            f"workers take {chunks_per_s_max:,} chunks/s at a core each",
+        ),
+    ]
 
 
 def _component_text(name: str, count: int, each: Resources) -> str:

@@ -241,6 +241,7 @@ def _termination(name: str, each: Object, over: Object) -> tuple[str, str]:
     known = {
         int(ExitCode.USAGE): "refused its plan or command line (exit code 2; is the image of another version?)",
         int(ExitCode.BUG): "ended by a bug in aiperf (exit code 70)",
+        int(ExitCode.NOT_VALID): "ended with a verdict that --require-valid does not allow (exit code 5)",
         137: f"killed (exit code 137); if memory is short on its node, raise {flag}",
         int(ExitCode.DISMISSED): "told to leave by the controller (exit code 75)",
         143: "ended by SIGTERM",

@@ -1,53 +1,46 @@
 """How many pods, and how much of the cluster each asks for.
 
-Owns: plan → numbers of workers and record processors, requests and limits of each component. Does not own: whether the
-cluster has so much (preflight), how sizes are written (`aiperf.plan.quantities`).
+Owns: plan → numbers of workers and record processors, requests and limits of each component. Does not own: what things
+cost (`aiperf.deploy.costs`), whether the cluster has so much (preflight), how sizes are written
+(`aiperf.plan.quantities`).
 
 Requests are what a scheduler must set aside, so they are small: a run that asks for what it might need at worst does
 not start on the clusters that people have. What a worker needs above that it takes from what is idle, for it has no CPU
-limit: a limit throttles in slices of 100 ms, in the middle of what is being timed. The figures of cost are measured, on
-one core of an ordinary server.
+limit: a limit throttles in slices of 100 ms, in the middle of what is being timed. CPU is asked for by what requests
+and chunks cost; what a process costs without them, and its waking up for few of them, is in the least that is asked.
 """
 
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from aiperf.deploy.costs import (
+    BUSY_FRACTION,
+    CONTROL_BYTES_PER_WORKER,
+    CONTROL_CPUS_PER_WORKER,
+    PROCESS_BYTES,
+    ROW_BYTES,
+)
 from aiperf.deploy.kubernetes.names import Component
 from aiperf.deploy.layouts import calibration_server_count
+from aiperf.deploy.needs import connection_bytes, processor_bytes, processor_load_cpus, worker_load_cpus
+from aiperf.deploy.planned_load import PlannedLoad, planned_load
 from aiperf.errors import PlanError, Problem
 from aiperf.plan.kubernetes import KubernetesPlan
 from aiperf.plan.plan import Plan
 from aiperf.plan.quantities import GIB, MIB, memory_bytes, millicores
 from aiperf.schedule.calibration import calibration_of
-from aiperf.schedule.phases import Mode, PhasePlan
+from aiperf.schedule.phases import PhasePlan
 
-PROCESS_BYTES = 64 * MIB
-"""Of any host before it does anything: measured 54 MiB after all imports."""
-PLAIN_CONNECTION_BYTES = 2_400
-TLS_CONNECTION_BYTES = 39_000
 WORKER_BYTES = 256 * MIB
 """What the connections of a worker should not exceed, unless told otherwise."""
 
-WORKER_REQUEST_US = 1e6 / 50_000
-"""With its first chunk."""
-WORKER_CHUNK_US = 1e6 / 110_000
-PROCESSOR_REQUEST_US = 31.0
-PROCESSOR_CHUNK_US = 4.0
-
 CONNECTIONS_PER_WORKER_MAX = 10_000
 """Half of a usual limit of open files in pods; and one core carries ten chunks a second on each."""
-BUSY_FRACTION = 0.5
-"""Of one core: a busier event loop is late too often."""
 HEADROOM = 1.5
 WORKERS_PER_RECORD_PROCESSOR = 4
 WORKERS_MAX = 2_000
 """The most that was tried. A mistyped concurrency must not create pods by thousands."""
-
-NOMINAL_OUTPUT_TOKENS = 256
-"""Where the plan does not say how long answers are."""
-NOMINAL_REQUEST_S = 10
-"""In open loop: how long a request holds its connection."""
 
 WORKER_MILLICORES_MIN = 75
 PROCESSOR_MILLICORES_MIN = 25
@@ -65,11 +58,6 @@ _SINGLETONS: Mapping[Component, tuple[int, int]] = {
 }
 """Millicores and MiB of each in a pod of its own, for a small run."""
 _COMPACT_CONTROLLER = (200, 256)
-_MICROCORES_PER_WORKER = 400
-"""Of all singletons together: heartbeats, credit batches, columns. 2,000 workers must not need more than a core."""
-_CONTROL_BYTES_PER_WORKER = MIB // 4
-_ROW_BYTES = 256
-"""Of one request in the records manager's columns, export included."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +78,7 @@ _CALIBRATION_SERVER = Resources(250, 128 * MIB, GIB)
 class Sizing:
     """Of a whole run."""
 
+    load: PlannedLoad
     topology: str
     workers: int
     processors: int
@@ -131,48 +120,6 @@ class Sizing:
         return sum(self.count(component) * each.memory_limit_bytes for component, each in self.resources.items())
 
 
-@dataclass(frozen=True, slots=True)
-class PlannedLoad:
-    """The heaviest moment of a plan, as far as it is known before the run."""
-
-    connections: int
-    requests_per_s: float | None
-    """None in closed loop: the server decides."""
-    chunks_per_request: float
-    requests: int
-    """In all; 0 if unknown."""
-    tls: bool
-
-
-def planned_load(plan: Plan, phases: Sequence[PhasePlan]) -> PlannedLoad:
-    """What the phases ask for at most. Raises: nothing; the plan must hold no sweep."""
-    rates = [phase.rate_rps for phase in phases if phase.rate_rps is not None]
-    tokens = plan.input.osl_mean_tokens
-    chunks = tokens if isinstance(tokens, int) else NOMINAL_OUTPUT_TOKENS
-    return PlannedLoad(
-        connections=max(map(_connections, phases)),
-        requests_per_s=max(rates, default=None),
-        chunks_per_request=chunks if plan.endpoint.streaming else 1,
-        requests=sum(map(_requests, phases)),
-        tls=any(url.startswith("https://") for url in plan.endpoint.urls),
-    )
-
-
-def _connections(phase: PhasePlan) -> int:
-    if phase.mode is Mode.OPEN:
-        assert phase.rate_rps is not None
-        return math.ceil(phase.rate_rps * NOMINAL_REQUEST_S)
-    return phase.concurrency or 1
-
-
-def _requests(phase: PhasePlan) -> int:
-    by_rate = 0
-    if phase.rate_rps is not None and phase.duration_ns is not None:
-        by_rate = math.ceil(phase.rate_rps * phase.duration_ns / 1e9)
-    known = [count for count in (phase.request_count or 0, by_rate) if count]
-    return min(known, default=0)
-
-
 def size_run(plan: Plan, phases: Sequence[PhasePlan], *, cpu_limits_demanded: bool = False) -> Sizing:
     """Numbers and sizes of a run's containers.
 
@@ -192,13 +139,14 @@ def size_run(plan: Plan, phases: Sequence[PhasePlan], *, cpu_limits_demanded: bo
     if cpu_limits_demanded:
         resources = {component: _limited(each) for component, each in resources.items()}
     return Sizing(
+        load=load,
         topology=plan.kubernetes.topology,
         workers=workers,
         processors=processors,
         resources=resources,
         calibration_servers=servers,
         connections_per_worker=math.ceil(load.connections / workers),
-        chunks_per_s=None if load.requests_per_s is None else math.ceil(load.requests_per_s * load.chunks_per_request),
+        chunks_per_s=None if load.chunks_per_s is None else math.ceil(load.chunks_per_s),
     )
 
 
@@ -209,9 +157,7 @@ def worker_count(plan: Plan, load: PlannedLoad) -> int:
     """
     services, fewest = plan.services, plan.kubernetes.min_workers
     per_worker = services.connections_per_worker or connections_per_worker(load.tls)
-    wanted = max(
-        math.ceil(load.connections / per_worker), math.ceil(_worker_millicores(load) / (1000 * BUSY_FRACTION)), 1
-    )
+    wanted = max(math.ceil(load.connections / per_worker), math.ceil(worker_load_cpus(load) / BUSY_FRACTION), 1)
     count = min(wanted, services.workers_max or wanted)
     if count > WORKERS_MAX:
         what = f"{load.connections:,} connections need {count:,} worker pods, and at most {WORKERS_MAX:,} are made"
@@ -224,50 +170,37 @@ def worker_count(plan: Plan, load: PlannedLoad) -> int:
 
 def connections_per_worker(tls: bool) -> int:
     """How many connections a worker carries by default: what its memory holds, up to what a process may open."""
-    each_bytes = TLS_CONNECTION_BYTES if tls else PLAIN_CONNECTION_BYTES
-    return min(CONNECTIONS_PER_WORKER_MAX, (WORKER_BYTES - PROCESS_BYTES) // each_bytes // 1000 * 1000)
+    return min(CONNECTIONS_PER_WORKER_MAX, (WORKER_BYTES - PROCESS_BYTES) // connection_bytes(tls) // 1000 * 1000)
 
 
 def _processor_count(plan: Plan, load: PlannedLoad, workers: int) -> int:
     if plan.kubernetes.topology == "compact":
         return workers
-    busy = math.ceil(_processor_millicores(load) / (1000 * BUSY_FRACTION))
+    busy = math.ceil(processor_load_cpus(load) / BUSY_FRACTION)
     return plan.services.record_processors_count or max(math.ceil(workers / WORKERS_PER_RECORD_PROCESSOR), busy)
 
 
-def _worker_millicores(load: PlannedLoad) -> float:
-    """Of all workers together; 0 where the pace is not known."""
-    each_us = WORKER_REQUEST_US + (load.chunks_per_request - 1) * WORKER_CHUNK_US
-    return (load.requests_per_s or 0) * each_us / 1000
-
-
-def _processor_millicores(load: PlannedLoad) -> float:
-    return (load.requests_per_s or 0) * (PROCESSOR_REQUEST_US + load.chunks_per_request * PROCESSOR_CHUNK_US) / 1000
-
-
 def _worker(load: PlannedLoad, workers: int) -> Resources:
-    each_bytes = TLS_CONNECTION_BYTES if load.tls else PLAIN_CONNECTION_BYTES
-    asked = _round_up(PROCESS_BYTES + HEADROOM * each_bytes * load.connections / workers, 16 * MIB)
-    cpu = max(WORKER_MILLICORES_MIN, _round_up(HEADROOM * _worker_millicores(load) / workers, 25))
+    asked = _round_up(PROCESS_BYTES + HEADROOM * connection_bytes(load.tls) * load.connections / workers, 16 * MIB)
+    cpu = max(WORKER_MILLICORES_MIN, _round_up(HEADROOM * 1000 * worker_load_cpus(load) / workers, 25))
     return Resources(cpu, asked, 2 * asked + 128 * MIB)
 
 
 def _processor(load: PlannedLoad, processors: int) -> Resources:
-    streams = load.connections / processors
-    asked = _round_up(PROCESS_BYTES + 32 * MIB + HEADROOM * PLAIN_CONNECTION_BYTES * streams, 16 * MIB)
-    cpu = max(PROCESSOR_MILLICORES_MIN, _round_up(HEADROOM * _processor_millicores(load) / processors, 25))
+    asked = _round_up(processor_bytes(load, processors), 16 * MIB)
+    cpu = max(PROCESSOR_MILLICORES_MIN, _round_up(HEADROOM * 1000 * processor_load_cpus(load) / processors, 25))
     return Resources(cpu, asked, asked + 512 * MIB, max(PROCESSOR_MILLICORES_LIMIT, 2 * cpu))
 
 
 def _control(topology: str, load: PlannedLoad, workers: int) -> dict[Component, Resources]:
     """The services there are once: one container in the compact topology, else one for each."""
     table = {Component.CONTROLLER: _COMPACT_CONTROLLER} if topology == "compact" else _SINGLETONS
-    rows_bytes = _ROW_BYTES * load.requests
+    rows_bytes = ROW_BYTES * load.requests
     keeper = Component.CONTROLLER if topology == "compact" else Component.RECORDS_MANAGER
     sized = {}
     for component, (cores, mebibytes) in table.items():
-        cpu = cores + _round_up(_MICROCORES_PER_WORKER * workers / 1000 / len(table), 25)
-        asked = mebibytes * MIB + _round_up(_CONTROL_BYTES_PER_WORKER * (workers - 1), 16 * MIB)
+        cpu = cores + _round_up(1000 * CONTROL_CPUS_PER_WORKER * workers / len(table), 25)
+        asked = mebibytes * MIB + _round_up(CONTROL_BYTES_PER_WORKER * (workers - 1), 16 * MIB)
         limit = asked + (_round_up(GIB + rows_bytes, 64 * MIB) if component is keeper else 512 * MIB)
         sized[component] = Resources(cpu if workers > 1 else cores, asked, limit)
     return sized

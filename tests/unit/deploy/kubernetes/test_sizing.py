@@ -3,15 +3,9 @@
 import pytest
 
 from aiperf.cli.flags import plan_from_argv
+from aiperf.deploy.costs import PLAIN_CONNECTION_BYTES, PROCESS_BYTES, TLS_CONNECTION_BYTES
 from aiperf.deploy.kubernetes.names import Component
-from aiperf.deploy.kubernetes.sizing import (
-    PLAIN_CONNECTION_BYTES,
-    PROCESS_BYTES,
-    TLS_CONNECTION_BYTES,
-    Sizing,
-    connections_per_worker,
-    size_run,
-)
+from aiperf.deploy.kubernetes.sizing import Sizing, connections_per_worker, size_run
 from aiperf.errors import PlanError
 from aiperf.plan.quantities import GIB, MIB
 from aiperf.schedule.phases import phases

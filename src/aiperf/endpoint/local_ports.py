@@ -1,0 +1,69 @@
+"""The ports that this machine gives to connections: how many there are, and who searches which of them.
+
+Owns: reading the range, its windows, how many addresses a number of connections needs. Does not own: the socket options
+that use them (`local_end`).
+"""
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+
+RANGE_FILE = Path("/proc/sys/net/ipv4/ip_local_port_range")
+RESERVED_FILE = Path("/proc/sys/net/ipv4/ip_local_reserved_ports")
+"""Both of the network namespace, and for IPv6 as well."""
+_DYNAMIC_PORTS = range(49152, 65536)
+"""Where the system does not say. Source: RFC 6335, section 6; macOS keeps to it."""
+
+WINDOW_PORTS = 256
+
+
+@dataclass(frozen=True, slots=True)
+class PortShare:
+    """Which of the processes that connect from this machine this one is."""
+
+    index: int = 0
+    count: int = 1
+
+
+ALL_PORTS = PortShare()
+
+
+def local_ports(range_file: Path = RANGE_FILE) -> range:
+    """The ports that connections of this machine (or network namespace) come from."""
+    try:
+        low, high = map(int, range_file.read_text().split())
+    except (OSError, ValueError):
+        return _DYNAMIC_PORTS
+    return range(low, high + 1)
+
+
+def usable_ports(range_file: Path = RANGE_FILE, reserved_file: Path = RESERVED_FILE) -> int:
+    """How many connections one local address can have to one address and port of a service. At least 1."""
+    ports = local_ports(range_file)
+    try:
+        spans = [span.partition("-") for span in reserved_file.read_text().strip().split(",") if span]
+    except OSError:
+        spans = []
+    reserved = sum(
+        len(range(max(ports.start, int(low)), min(ports.stop, int(high or low) + 1))) for low, _, high in spans
+    )
+    return max(1, len(ports) - reserved)
+
+
+def addresses_needed(connections: int, ports: int) -> int:
+    """How many local addresses that many connections to one address and port of a service take. At least 1."""
+    return max(1, math.ceil(connections / ports))
+
+
+def port_windows(ports: range, share: PortShare) -> list[range]:
+    """The share's part of the ports, in windows of some `WINDOW_PORTS`. All parts together are the ports, each once.
+
+    Where there are fewer ports than shares, some shares have no part.
+    """
+    mine = _part(ports, share.index, share.count)
+    count = max(1, round(len(mine) / WINDOW_PORTS))
+    return [window for n in range(count) if (window := _part(mine, n, count))]
+
+
+def _part(ports: range, index: int, count: int) -> range:
+    return ports[len(ports) * index // count : len(ports) * (index + 1) // count]

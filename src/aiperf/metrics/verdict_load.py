@@ -1,0 +1,107 @@
+"""Rules about how much load there was, against what was asked for.
+
+Owns: slots that stood empty (between requests, for want of credits, for want of workers), the rate, arrivals that were
+never sent. Does not own: when requests went out (`verdict_punctuality`). Thresholds and experiments: docs/truth.md.
+"""
+
+from collections.abc import Iterator, Mapping
+
+from aiperf.metrics.distribution import MetricResult
+from aiperf.metrics.rates import RunView
+from aiperf.metrics.verdict_punctuality import is_capped
+from aiperf.metrics.verdict_reasons import Direction, Effect, Reason, Severity, Size, in_proportion, in_words, weight
+from aiperf.record.facts import NONE
+from aiperf.units import NS_PER_S
+
+LOAD_DEGRADED_FRACTION = 0.01
+"""A load of 99 % is within what repeated runs differ by (experiments `calm`, `rate`)."""
+LOAD_INVALID_FRACTION = 0.05
+"""A load less than 95 % of what was asked for is another experiment (experiments `stopped`, `too fast`)."""
+
+_THROUGHPUTS = ("request_throughput", "output_token_throughput")
+
+
+def rules(view: RunView, metrics: Mapping[str, MetricResult]) -> Iterator[Reason]:
+    """The reasons found."""
+    yield from _rearm_delay(view, metrics)
+    yield from _starvation(view, metrics)
+    yield from _unplaced_slots(view, metrics)
+    yield from _rate(view, metrics)
+
+
+def _weight(share: float) -> Severity:
+    return weight(share, LOAD_DEGRADED_FRACTION, LOAD_INVALID_FRACTION)
+
+
+def _too_little(metrics: Mapping[str, MetricResult], share: float) -> list[Effect]:
+    """What a load that was short by this share does to throughput."""
+    return in_proportion(metrics, _THROUGHPUTS, Direction.TOO_LOW, share / (1 - share)) if share < 1 else []
+
+
+def _rearm_delay(view: RunView, metrics: Mapping[str, MetricResult]) -> Iterator[Reason]:
+    t = view.totals
+    if t.due_count or not t.rearmed_count or not t.busy_ns:
+        return  # Without a request that was ever in flight there is no share of time to speak of.
+    share = t.rearm_delay_ns / max(1, t.rearm_delay_ns + t.busy_ns)
+    if share <= LOAD_DEGRADED_FRACTION:
+        return
+    effects = _too_little(metrics, share)
+    asked = view.run.section("load").get("concurrency")
+    achieved = f": {asked * (1 - share):.1f} of {asked} were in use on average" if asked else ""
+    text = f"Slots stood empty {share:.1%} of the time between two requests{achieved}. Latencies are of a lower load."
+    yield Reason("rearm_delay", _weight(share), text + in_words(effects), effects)
+
+
+def _starvation(view: RunView, metrics: Mapping[str, MetricResult]) -> Iterator[Reason]:
+    """Of the time between two requests it is a part; of slots that never had a request it is all there is to see."""
+    phase, asked = view.run.measured(), view.run.section("load").get("concurrency")
+    starved_slot_s = sum(worker.observations.get("starved_slot_s", 0.0) for worker in view.run.workers)
+    if phase is None or not asked or view.totals.due_count or not view.totals.duration_ns:
+        return
+    share = min(1.0, starved_slot_s * NS_PER_S / (asked * view.totals.duration_ns))
+    if share <= LOAD_DEGRADED_FRACTION:
+        return
+    effects = _too_little(metrics, share)
+    text = (
+        f"Slots stood empty {share:.1%} of the time for want of credits: the next ones were not handed out in time. "
+        f"Latencies are of that lower load."
+    )
+    yield Reason("starvation", _weight(share), text + in_words(effects), effects)
+
+
+def _unplaced_slots(view: RunView, metrics: Mapping[str, MetricResult]) -> Iterator[Reason]:
+    phase, asked = view.run.measured(), view.run.section("load").get("concurrency")
+    if phase is None or not asked or not phase.unplaced_slot_s:
+        return
+    ends_ns = phase.stop_ns if phase.stop_ns != NONE else phase.end_ns
+    average = phase.unplaced_slot_s * NS_PER_S / max(1, ends_ns - phase.start_ns)
+    share = average / asked
+    effects = _too_little(metrics, share) if share > LOAD_DEGRADED_FRACTION else []
+    text = (
+        f"For want of workers {average:,.1f} of {asked:,} slots ({share:.1%}) were not offered on average: "
+        f"those that there were hold no more connections. Every metric is of that lower load."
+    )
+    yield Reason("slots", _weight(share), text + in_words(effects), effects)
+
+
+def _rate(view: RunView, metrics: Mapping[str, MetricResult]) -> Iterator[Reason]:
+    phase = view.run.measured()
+    offered, achieved = metrics.get("offered_rate"), metrics.get("achieved_rate")
+    if phase is None or offered is None or achieved is None or view.run.outcome == "interrupted":
+        return
+    asked, sent = offered.statistics["avg"], achieved.statistics["avg"]
+    unsent = phase.ledger.unsent
+    short = max(1 - sent / asked, unsent / max(phase.ledger.offered, unsent, 1))
+    left_over = f"; {unsent:,} of them never" if unsent else ""
+    text = f"{sent:,.2f} of {asked:,.2f} requests/s were sent ({short:.1%} short){left_over}."
+    if short <= LOAD_DEGRADED_FRACTION:
+        if unsent:
+            yield Reason("rate", Severity.NOTE, text)
+        return
+    effects = [Effect("achieved_rate", Direction.TOO_LOW, achieved.unit, {"avg": Size(short * asked, short)})]
+    if is_capped(view.run):
+        text += " The concurrency cap held them back: the service was too slow for this rate within it."
+        yield Reason("rate", Severity.DEGRADED, text, effects)
+    else:
+        text += " Every metric is of that lower load."
+        yield Reason("rate", _weight(short), text, effects + _too_little(metrics, short))
