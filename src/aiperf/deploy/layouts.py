@@ -5,7 +5,6 @@ Owns: hosts and addresses of every kind of deployment. Does not own: the layout'
 """
 
 import math
-import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -114,11 +113,11 @@ def memory_layout(
     anchor_ns: int = 0,
     calibration_servers: int = 0,
 ) -> Layout:
-    """Everything in one process; addresses are mere names."""
-    seats = [*service_table(workers, processors), *calibration_seats(calibration_servers)]
+    """Everything in one process; addresses are mere names. Calibration servers are hosts of their own, as everywhere."""
+    seats, servers = service_table(workers, processors), calibration_seats(calibration_servers)
     return Layout(
         run_id=run_id,
-        hosts=[Host(CONTROL_HOST, [*_singletons(), *seats])],
+        hosts=[Host(CONTROL_HOST, [*_singletons(), *seats]), *(Host(seat.service_id, [seat]) for seat in servers)],
         addresses={channel: [channel] for channel in channels_of(seats)},
         anchor_ns=anchor_ns,
         artifact_dir=str(artifact_dir),
