@@ -93,14 +93,15 @@ def main() -> None:
     # Whoever ends the meter ends what it watches over: that is done in `finally`.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     started, timed_out = time.monotonic(), False
-    child = subprocess.Popen(command)
+    child: subprocess.Popen | None = None
     try:
+        child = subprocess.Popen(command)
         child.wait(limit_s)
     except subprocess.TimeoutExpired:
         timed_out = True
     finally:
         wall_s = time.monotonic() - started
-        if child.returncode is None:
+        if child is None or child.returncode is None:
             _kill_all()
         _await_all(time.monotonic() + LINGER_S)
     usage = resource.getrusage(resource.RUSAGE_CHILDREN)

@@ -4,7 +4,9 @@
 
 The mock server runs beside it and is not counted. Counted is the CPU time of the command and of all processes that come
 of it (`metered`), start-up and export included; of aiperf's processes also each by itself (read 20 times a second, so
-the last moments of one are missing). All tools get the same work; runs alternate, the figures are medians.
+the last moments of one are missing). All tools get the same work; runs alternate, the figures are medians. "Beyond
+start-up" counts what nine tenths of the work cost: the run less one of a tenth of it (`--no-start` saves the time), so
+what a tool spends on loading itself is not in it.
 
     requests: answers of one chunk, concurrency 64; 100,000 requests, 20,000 when other tools are to do them too
     chunks:   answers of 500 chunks, ITL 20 ms, concurrency 500; 4,000 requests (2,000,000 chunks), or 1,000
@@ -32,6 +34,7 @@ from tool_run import FAILURES, checked, made_ready, our_processes, started, tell
 LIMIT_S = 900.0
 SAMPLING_S = 0.05
 US_PER_S = 1e6
+TENTH = 10
 
 
 @dataclass(frozen=True)
@@ -63,6 +66,14 @@ class Run(NamedTuple):
     """As the workers themselves tell it at their end (aiperf alone)."""
 
 
+class Runs(NamedTuple):
+    """One repeat of a tool."""
+
+    whole: Run
+    tenth: Run | None
+    """The same with a tenth of the requests."""
+
+
 def measure(tool: Peer, work: Work, count: int) -> Run:
     """One run. Raises: CommandError, ResultsError."""
     with tempfile.TemporaryDirectory() as name, mock_server(*work.server) as url:
@@ -91,50 +102,70 @@ def watched(run: Metered, processes: dict[str, psutil.Process]) -> dict[str, flo
     return seen
 
 
-def compare(tools: list[Peer], work: Work, count: int, repeat: int) -> None:
-    runs: dict[str, list[Run]] = defaultdict(list)
+def compare(tools: list[Peer], work: Work, count: int, repeat: int, with_start: bool) -> None:
+    runs: dict[str, list[Runs]] = defaultdict(list)
     failures: dict[str, str] = {}
     for _ in range(repeat):
         for tool in tools:
             if tool.name in failures:
                 continue
             try:
-                runs[tool.name].append(measure(tool, work, count))
+                tenth = measure(tool, work, count // TENTH) if with_start else None
+                runs[tool.name].append(Runs(measure(tool, work, count), tenth))
             except FAILURES as error:
                 failures[tool.name] = str(error).splitlines()[0]
                 tell_failure(tool, error)
     units = count * work.units_per_request
-    load = f"load average {os.getloadavg()[0]:.1f} at the end"
-    print(
-        f"\n**{units:,} {work.unit} in {count:,} requests, {work.concurrency} at once** (medians of {repeat}; {load})\n"
-    )
-    print(_tools_table(tools, work, units, runs, failures))
+    what = f"{units:,} {work.unit}" + (f" in {count:,} requests" if units > count else "")
+    how = f"medians of {repeat}; load average {os.getloadavg()[0]:.1f} at the end"
+    print(f"\n**{what}, {work.concurrency} requests at once** ({how})\n")
+    print(_tools_table(tools, work, count, runs, failures))
     for tool in tools:
         if isinstance(tool, Ours) and runs[tool.name]:
-            print(f"\n{tool.name}, by process:\n\n{_process_table(runs[tool.name], work.unit, units)}", flush=True)
+            table = _process_table([run.whole for run in runs[tool.name]], work.unit, units)
+            print(f"\n{tool.name}, by process:\n\n{table}", flush=True)
 
 
 def _tools_table(
-    tools: list[Peer], work: Work, units: int, runs: dict[str, list[Run]], failures: dict[str, str]
+    tools: list[Peer], work: Work, count: int, runs: dict[str, list[Runs]], failures: dict[str, str]
 ) -> Table:
-    table = Table(["tool", f"{work.unit} per CPU-s", "of", "CPU s", "wall s", "ours does so many times more"])
-    ours = [units / run.cpu_s for run in runs["ours"]]
+    per_cpu_s = f"{work.unit} per CPU-s"
+    table = Table(
+        ["tool", per_cpu_s, "of", "ours does, times", "beyond start-up", "ours does, times", "CPU s", "wall s"]
+    )
+    ours_all, ours_beyond = _rates(runs["ours"], work, count), _rates_beyond(runs["ours"], work, count)
     for tool in tools:
-        rates = [units / run.cpu_s for run in runs[tool.name]]
+        rates, beyond = _rates(runs[tool.name], work, count), _rates_beyond(runs[tool.name], work, count)
         if rates:
             table.add(
                 [
                     tool.name,
-                    f"{statistics.median(rates):,.0f}",
-                    ", ".join(f"{rate:,.0f}" for rate in rates),
-                    f"{statistics.median(run.cpu_s for run in runs[tool.name]):.1f}",
-                    f"{statistics.median(run.wall_s for run in runs[tool.name]):.1f}",
-                    ratio(statistics.median(ours), statistics.median(rates)) if ours else "",
+                    *(_middle(rates), ", ".join(f"{rate:,.0f}" for rate in rates), _times(ours_all, rates)),
+                    *(_middle(beyond), _times(ours_beyond, beyond)),
+                    f"{statistics.median(run.whole.cpu_s for run in runs[tool.name]):.1f}",
+                    f"{statistics.median(run.whole.wall_s for run in runs[tool.name]):.1f}",
                 ]
             )
         if tool.name in failures:
             table.add([tool.name, f"failed: {failures[tool.name]}"])
     return table
+
+
+def _rates(runs: list[Runs], work: Work, count: int) -> list[float]:
+    return [count * work.units_per_request / run.whole.cpu_s for run in runs]
+
+
+def _rates_beyond(runs: list[Runs], work: Work, count: int) -> list[float]:
+    units = (count - count // TENTH) * work.units_per_request
+    return [units / (run.whole.cpu_s - run.tenth.cpu_s) for run in runs if run.tenth]
+
+
+def _middle(rates: list[float]) -> str:
+    return f"{statistics.median(rates):,.0f}" if rates else ""
+
+
+def _times(ours: list[float], rates: list[float]) -> str:
+    return ratio(statistics.median(ours), statistics.median(rates)) if ours and rates else ""
 
 
 def _process_table(runs: list[Run], unit: str, units: int) -> Table:
@@ -156,6 +187,7 @@ def main() -> None:
     parser.add_argument("--tools", type=tools_named, default=[TOOLS["ours"]], help=", ".join(TOOLS))
     parser.add_argument("--count", type=int, help="requests (default: see above)")
     parser.add_argument("--repeat", type=int, default=3)
+    parser.add_argument("--no-start", action="store_true", help="without the runs that tell the cost of start-up")
     options = parser.parse_args()
     # What stamps come from and which core is used is no matter of cost here.
     tools = [tool for tool in options.tools if not isinstance(tool, Ours) or tool.name == "ours"]
@@ -164,7 +196,7 @@ def main() -> None:
         if options.what in (name, "both"):
             alone = all(isinstance(tool, Ours) for tool in tools)
             count = options.count or (work.count_alone if alone else work.count_compared)
-            compare(tools, work, count, options.repeat)
+            compare(tools, work, count, options.repeat, not options.no_start)
 
 
 if __name__ == "__main__":

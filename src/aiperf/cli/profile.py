@@ -36,6 +36,7 @@ from aiperf.service.host import remove_run_dirs
 from aiperf.service.layout import Layout
 from aiperf.service.machine import this_machine
 from aiperf.ui.live import open_view
+from aiperf.wire.address import LOOPBACK
 from aiperf.wire.messages import RunFinished
 
 
@@ -84,9 +85,10 @@ def run_plan(plan: Plan, origins: Origins) -> int:
 def _workers_within_reach(plan: Plan, schedule: Sequence[PhasePlan], load: PlannedLoad, origins: Origins) -> int:
     """How many workers carry the load. Raises: PlanError with all that keeps this machine from carrying it."""
     endpoint = plan.endpoint
+    urls = (f"http://{LOOPBACK}",) if plan.calibration.calibrate_only else endpoint.urls
     problems = reach_problems(
         sources=source_addresses(endpoint.source_addresses),
-        targets=[Target.from_url(url, insecure=True) for url in endpoint.urls],  # no certificate is looked at here
+        targets=[Target.from_url(url, insecure=True) for url in urls],  # no certificate is looked at here
         connections=connections_at_once(schedule),
         origin=origins.get("source_addresses", DEFAULT),
     )

@@ -29,6 +29,10 @@ WORKER = ServiceCost(
 without what is fixed (docs/how-to-plan.md). 56 for each chunk that comes alone: decision 0048. Slow answers are read by
 time, which gathers more (`needs.worker_cost`)."""
 
+SPREAD_GATHER_S = 0.0001
+"""`gather_s` of a worker at a rate: requests that are begun one by one bring chunks one by one, whereas slots that are
+filled together bring them together. 1,000 and 2,000 requests/s of 4 chunks took 210 and 100 to 160 µs each."""
+
 PROCESSOR = ServiceCost(fixed_s=0.04, idle_cpus=0.003, request_us=31.0, chunk_us=4.0)
 """benchmarks/pipeline_cost.py: 30 to 31 a request; 2.6 a chunk of a dense stream, 3.2 to 3.8 at usual rates."""
 

@@ -19,7 +19,7 @@ from aiperf.deploy.costs import (
 )
 from aiperf.deploy.local_size import WORKERS_MAX, processor_count, workers_wanted
 from aiperf.deploy.machine_room import MachineRoom
-from aiperf.deploy.needs import Needs, needs
+from aiperf.deploy.needs import Needs, needs, worker_load_cpus
 from aiperf.deploy.planned_load import PlannedLoad
 from aiperf.endpoint.local_ports import addresses_needed
 from aiperf.plan.plan import ServicesPlan
@@ -111,13 +111,15 @@ def _cpu_rows(load: PlannedLoad, needed: Needs, room: MachineRoom) -> Iterator[P
             ("control and command", f"{(needed.control_cpus or 0) + COMMAND_CPUS:,.2f}"),
         ),
     )
-    busy = needed.worker_cpus / needed.workers
+    # Wake-ups aside: they become fewer when there is more to do at each.
+    work = worker_load_cpus(load)
+    busy = work / needed.workers
     yield PlanRow(
         "A worker's core",
         f"{busy:.0%} busy",
         f"{BUSY_FRACTION:.0%} at most",
         busy <= BUSY_FRACTION,
-        f"A busier worker is late too often. It takes {math.ceil(needed.worker_cpus / BUSY_FRACTION):,} workers "
+        f"A busier worker is late too often. It takes {math.ceil(work / BUSY_FRACTION):,} workers "
         "on as many CPUs: --connections-per-worker adds workers.",
     )
 

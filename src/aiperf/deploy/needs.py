@@ -23,6 +23,7 @@ from aiperf.deploy.costs import (
     PROCESSOR_STREAM_BYTES,
     PROCESSOR_WORK_BYTES,
     ROW_BYTES,
+    SPREAD_GATHER_S,
     TIME_WAIT_S,
     TLS_CONNECTION_BYTES,
     WORKER,
@@ -94,11 +95,14 @@ def needs(load: PlannedLoad, workers: int, processors: int) -> Needs:
 
 
 def worker_cost(load: PlannedLoad) -> ServiceCost:
-    """Of a worker at this load: sockets of slow streams are looked at by time, so that wake-ups are fewer."""
-    if load.request_s is None or load.gap_s is None:
-        return WORKER
-    gather_s = gather_interval_ns(ns_from_s(load.request_s), ns_from_s(load.gap_s)) / NS_PER_S
-    return msgspec.structs.replace(WORKER, gather_s=max(WORKER.gather_s, gather_s))
+    """Of a worker at this load. It wakes up the more often the less comes together; sockets of slow streams are looked
+    at by time."""
+    at_a_rate = load.rate_asked_rps is not None
+    gather_s = SPREAD_GATHER_S if at_a_rate else WORKER.gather_s
+    if load.request_s is not None and load.gap_s is not None:
+        by_time_s = gather_interval_ns(ns_from_s(load.request_s), ns_from_s(load.gap_s)) / NS_PER_S
+        gather_s = max(gather_s, by_time_s)
+    return msgspec.structs.replace(WORKER, gather_s=gather_s, wakes_for_requests=at_a_rate)
 
 
 def connection_bytes(tls: bool) -> int:

@@ -17,8 +17,8 @@ part of the bytes came earlier; that is stated as an interval:
 
 - Upper end, `stamp_ns`: the kernel's stamp; without one, the clock after the read.
 - Lower end, `after_ns`: the latest instant at which the socket is known to have been empty. There are two witnesses.
-  Its own reads: one that returns less than was asked for has emptied the socket, so the clock *before* its batch is a
-  bound (a clock reading per read would buy less than a batch's duration).
+  Its own reads: one that returns less than was asked for has emptied the socket, so a clock reading *before* it is a
+  bound: that after its batch was taken (one for each read would buy less than the batch's duration).
   And the batches of all others: sockets are watched level-triggered, so a batch that did not name this one found
   nothing to read in it, and the clock before that batch is a bound too, the later one by far when tokens are rare.
 - A batch is no witness if it was full (`ready_max`: those it had no room for are ready too), if it is the one being
@@ -243,8 +243,8 @@ class HttpClient:
         Says whether there may be more: the batch was full.
         """
         started_ns = monotonic_ns()
-        called_ns = started_ns + self._anchor_ns
         ready = self._selector.ready()
+        polled_ns = monotonic_ns() + self._anchor_ns
         self._draining = True
         connections, receive, in_setup = self._connections, self._receive, []
         for descriptor, mask in ready:
@@ -259,9 +259,9 @@ class HttpClient:
                 if mask & WRITABLE and connection.unsent is not None:
                     self._sender.send_rest(connection)
                 if mask & ~WRITABLE:
-                    receive(connection, called_ns)
+                    receive(connection, polled_ns)
         if len(ready) < self._ready_max:
-            self._quiet_ns = called_ns - TOLERANCE_NS
+            self._quiet_ns = started_ns + self._anchor_ns - TOLERANCE_NS
         # After the reads: making connections is slow and must not hold up bytes that have arrived.
         for connection, mask in in_setup:
             if connections.get(connection.descriptor) is connection:
@@ -323,8 +323,8 @@ class HttpClient:
 
     # Receiving
 
-    def _receive(self, connection: Connection, called_ns: int) -> None:
-        """Reads an open connection once; `called_ns` is a clock reading before. The hot path of the product."""
+    def _receive(self, connection: Connection, polled_ns: int) -> None:
+        """Reads an open connection once; `polled_ns` is a clock reading before. The hot path of the product."""
         try:
             data, control, _flags, _address = connection.receive(READ_BYTES, self._control_bytes)
         except BlockingIOError:
@@ -340,7 +340,7 @@ class HttpClient:
         if control:
             seconds, nanoseconds = read_timespec(control[0][2])
             stamp_ns = seconds * NS_PER_S + nanoseconds + self._clock.real_to_run_ns
-            if connection.stamp_ns <= stamp_ns <= called_ns:
+            if connection.stamp_ns <= stamp_ns <= polled_ns:
                 is_instant = True
             else:
                 kernel_ns, stamp_ns = stamp_ns, self._placed_ns(connection, stamp_ns)
@@ -353,7 +353,7 @@ class HttpClient:
         if after_ns < self._quiet_ns and not connection.left_unread:
             after_ns = self._quiet_ns
         if len(data) < READ_BYTES:
-            connection.empty_ns, connection.left_unread = called_ns, False
+            connection.empty_ns, connection.left_unread = polled_ns, False
             connection.read_count += 1
         else:
             connection.empty_ns, connection.left_unread, is_instant = after_ns, True, False

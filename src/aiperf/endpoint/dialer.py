@@ -84,6 +84,8 @@ class Dialer:
         self._connects_left = settings.connects_per_tick
         self._handshakes_left = settings.handshakes_per_tick
         self._pace = Pace(settings.connects_per_s)
+        self._next_pool = 0
+        """Whose turn it is. Were the whole pace given to one target after the other, its queue might overflow."""
 
     @property
     def connecting_count(self) -> int:
@@ -96,7 +98,7 @@ class Dialer:
             pool.waiting.appendleft(exchange)
         else:
             pool.waiting.append(exchange)
-        self._begin_connects(pool)
+        self._begin_connect(pool)
 
     def turn(self) -> None:
         """Once per turn of the event loop: tells failures, takes up finished lookups, begins what the pace allows."""
@@ -104,9 +106,7 @@ class Dialer:
         self._handshakes_left = self._settings.handshakes_per_tick
         for url_index, result in self._resolver.finished():
             self._take_addresses(self._pools[url_index], result)
-        for pool in self._pools:
-            if pool.waiting:
-                self._begin_connects(pool)
+        self._connect_in_turn()
         if self._failed:
             failed, self._failed = self._failed, []
             for exchange, failure in failed:
@@ -186,25 +186,34 @@ class Dialer:
 
     # TCP
 
-    def _begin_connects(self, pool: Pool) -> None:
+    def _connect_in_turn(self) -> None:
+        """One connection for each target after the other, as long as there is something that may begin."""
+        passed = 0
+        while passed < len(self._pools):
+            pool = self._pools[self._next_pool]
+            passed = 0 if pool.waiting and self._begin_connect(pool) else passed + 1
+            self._next_pool = (self._next_pool + 1) % len(self._pools)
+
+    def _begin_connect(self, pool: Pool) -> bool:
+        """Begins to connect for the request that waits longest, if that may be; says whether it did."""
         waiting = pool.waiting
-        limit = self._settings.connects_in_progress_max
-        while waiting and self._connects_left > 0 and len(self._connecting) < limit:
-            if not pool.addresses:
-                if not pool.lookup_running:
-                    self._look_up(pool)
-                return
-            if not self._is_wanted(waiting[0]):
-                waiting.popleft()
-                continue
-            now_ns = self._clock.now_ns()
-            if not self._pace.permits(now_ns):
-                return  # `turn` comes again within 50 ms.
-            exchange = waiting.popleft()
-            self._connects_left -= 1
-            exchange.dns_ns = pool.lookup_overlap_ns(exchange.dispatched_ns)
-            exchange.blocked_ns = now_ns - exchange.dispatched_ns - exchange.dns_ns
-            self._attempt(Connection(exchange, pool.candidates(), now_ns))
+        if self._connects_left <= 0 or len(self._connecting) >= self._settings.connects_in_progress_max:
+            return False
+        if not pool.addresses:
+            if not pool.lookup_running:
+                self._look_up(pool)
+            return False
+        while waiting and not self._is_wanted(waiting[0]):
+            waiting.popleft()
+        now_ns = self._clock.now_ns()
+        if not waiting or not self._pace.permits(now_ns):
+            return False  # `turn` comes again within 50 ms.
+        exchange = waiting.popleft()
+        self._connects_left -= 1
+        exchange.dns_ns = pool.lookup_overlap_ns(exchange.dispatched_ns)
+        exchange.blocked_ns = now_ns - exchange.dispatched_ns - exchange.dns_ns
+        self._attempt(Connection(exchange, pool.candidates(), now_ns))
+        return True
 
     def _attempt(self, connection: Connection) -> None:
         """Begins to connect to the first candidate."""

@@ -66,7 +66,10 @@ class LocalEnd:
                 if code != errno.EADDRNOTAVAIL:
                     return sock, code
                 sock.close()
-        return self._begin(address, prepare, sources, None)
+        sock, code = self._begin(address, prepare, sources, None)
+        if code == errno.EADDRNOTAVAIL and not sources and route_error(None, address):
+            code = errno.ENETUNREACH  # it is an address that is missing, not a port: IPv6 is switched off, for instance
+        return sock, code
 
     def _next_window(self, source_count: int) -> bytes:
         """All addresses take the same window before the next one's turn."""
@@ -95,6 +98,18 @@ def bind_without_port(sock: socket.socket, source: tuple[object, ...]) -> None:
         with suppress(OSError):
             sock.setsockopt(socket.IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, 1)
     sock.bind(source)
+
+
+def route_error(source: Address | None, to: Address) -> int:
+    """The error with which the system refuses this way (from `source` if there is one), 0 if there is one. Nothing is
+    sent: a datagram socket that is connected only asks the routing table."""
+    try:
+        with socket.socket(to.family, socket.SOCK_DGRAM) as sock:
+            if source is not None:
+                sock.bind(source.socket_address)
+            return sock.connect_ex(to.socket_address)
+    except OSError as error:
+        return error.errno or errno.EINVAL
 
 
 def is_connected_to_itself(sock: socket.socket, address: Address) -> bool:

@@ -12,13 +12,15 @@ import socket
 from collections.abc import Iterator, Sequence
 from operator import itemgetter
 
-from aiperf.endpoint.local_end import bind_without_port
+from aiperf.endpoint.local_end import bind_without_port, route_error
 from aiperf.endpoint.local_ports import addresses_needed, usable_ports
 from aiperf.endpoint.resolver import Address, numeric_address
 from aiperf.endpoint.target import Target
 from aiperf.errors import Problem
 
 FLAG = "--source-address"
+_DISCARD = 9
+"""A port, for questions that need one. Source: RFC 863."""
 _WORD_BY_FAMILY = {socket.AF_INET: "IPv4", socket.AF_INET6: "IPv6"}
 
 
@@ -43,25 +45,32 @@ def reach_problems(
 
 
 def _absent(local: dict[str, Address], origin: str) -> Iterator[Problem]:
-    """Addresses that nothing can be bound to."""
+    """Addresses that no connection can come from."""
     names_by_reason: dict[str, list[str]] = {}
     for source, address in local.items():
-        try:
-            with socket.socket(address.family, socket.SOCK_STREAM) as sock:
-                bind_without_port(sock, address.socket_address)
-        except OSError as error:
-            reason = "cannot be used on this machine: " + os.strerror(error.errno or 0)
-            if error.errno == errno.EADDRNOTAVAIL:
-                reason = "no address of this machine"
+        if (reason := _why_absent(address)) is not None:
             names_by_reason.setdefault(reason, []).append(source)
     for reason, names in names_by_reason.items():
         hint = "`ip address` lists those it has; `ip address add ADDRESS/PREFIX dev DEVICE` adds one."
         yield Problem(f"{_some(names)}: {reason}", origin, hint)
 
 
+def _why_absent(address: Address) -> str | None:
+    try:
+        with socket.socket(address.family, socket.SOCK_STREAM) as sock:
+            bind_without_port(sock, address.socket_address)
+    except OSError as error:
+        if error.errno == errno.EADDRNOTAVAIL:
+            return "no address of this machine"
+        return "cannot be used on this machine: " + os.strerror(error.errno or 0)
+    # A broadcast address can be bound to. Datagrams to one need a leave that this socket has not asked for.
+    if route_error(None, Address(address.family, (address.socket_address[0], _DISCARD))) == errno.EACCES:
+        return "the broadcast address of a network of this machine"
+    return None
+
+
 def _no_way(local: dict[str, Address], where: str, addresses: list[Address], origin: str) -> Iterator[Problem]:
-    """Local addresses from which the target cannot be reached. A datagram socket that is connected sends nothing; the
-    routing table is asked, and answers as it would for TCP."""
+    """Local addresses from which the target cannot be reached."""
     if not local or not addresses:
         return
     families = {address.family for address in addresses}
@@ -71,22 +80,12 @@ def _no_way(local: dict[str, Address], where: str, addresses: list[Address], ori
         return
     names_by_reason: dict[str, list[str]] = {}
     for source, address in local.items():
-        reasons = [_route_error(address, to) for to in addresses if to.family == address.family]
-        if reasons and all(reasons):
-            names_by_reason.setdefault(str(reasons[0]), []).append(source)
+        codes = [route_error(address, to) for to in addresses if to.family == address.family]
+        if codes and all(codes):
+            names_by_reason.setdefault(os.strerror(codes[0]), []).append(source)
     for reason, names in names_by_reason.items():
         hint = "Take addresses of the network that leads there; 127.x.x.x and ::1 reach this machine only."
         yield Problem(f"{_some(names)}: no way from there to {where} ({reason})", origin, hint)
-
-
-def _route_error(source: Address, to: Address) -> str | None:
-    try:
-        with socket.socket(source.family, socket.SOCK_DGRAM) as sock:
-            sock.bind(source.socket_address)
-            sock.connect(to.socket_address)
-    except OSError as error:
-        return os.strerror(error.errno or 0)
-    return None
 
 
 def _too_many(

@@ -5,8 +5,9 @@ Owns: the formula. Does not own: its figures (`aiperf.deploy.costs`), the load (
     CPU = fixed, once + idle x time + requests x request + chunks x chunk + wake-ups x wake-up
 
 A process that is woken for a single chunk pays for the wake-up (a switch to it, the event loop, cold caches) more than
-for the chunk; what comes while it works is taken along. So of chunks that come at a rate r to one process, there is
-one wake-up for 1 + r x `gather_s` of them, and never more than 1 / `gather_s` in a second.
+for the chunk; what comes meanwhile is taken along. So of occasions (chunks, and requests where each is due by itself)
+that come at a rate r to one process, there is one wake-up for 1 + r x `gather_s` of them, and never more than
+1 / `gather_s` in a second.
 """
 
 import msgspec
@@ -24,6 +25,7 @@ class ServiceCost(msgspec.Struct, frozen=True, kw_only=True):
     chunk_us: float
     wake_us: float = 0.0
     gather_s: float = 0.001
+    wakes_for_requests: bool = False
 
     def load_cpus(self, requests_per_s: float, chunks_per_s: float) -> float:
         """CPUs kept busy by requests and chunks alone, however many processes share them."""
@@ -31,8 +33,8 @@ class ServiceCost(msgspec.Struct, frozen=True, kw_only=True):
 
     def cpus(self, requests_per_s: float, chunks_per_s: float, processes: int) -> float:
         """CPUs kept busy by all these processes together."""
-        each_chunks_per_s = chunks_per_s / processes
-        wakes_per_s = each_chunks_per_s / (1 + each_chunks_per_s * self.gather_s)
+        occasions_per_s = (chunks_per_s + requests_per_s * self.wakes_for_requests) / processes
+        wakes_per_s = occasions_per_s / (1 + occasions_per_s * self.gather_s)
         each = self.idle_cpus + wakes_per_s * self.wake_us / 1e6
         return processes * each + self.load_cpus(requests_per_s, chunks_per_s)
 

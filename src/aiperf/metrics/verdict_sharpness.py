@@ -72,7 +72,8 @@ def _user_stamps(view: RunView, metrics: Mapping[str, MetricResult]) -> Iterator
         effect(metrics, tag, Direction.TOO_HIGH, _added(amounts, metrics, tag), negligible=NEGLIGIBLE_MS)
         for tag in _STREAMED
     )
-    effects = [each for each in found if each is not None]
+    is_late = max(amounts.values()) > NEGLIGIBLE_MS
+    effects = [each for each in found if each is not None and is_late]
     which = "All" if run.timestamp_source == "user" else "Some"
     text = f"{which} arrivals were stamped in user space, where a busy client makes them late."
     worst = max((each.worst_fraction for each in effects), default=0.0)

@@ -17,7 +17,6 @@ from pydantic_core import ErrorDetails
 
 from aiperf.errors import PlanError, Problem
 from aiperf.plan.checks import check_plan
-from aiperf.plan.config_file import read_config_file
 from aiperf.plan.dumps import is_masked
 from aiperf.plan.fields import ENV_PREFIX, FIELD_BY_NAME, FIELDS, FLAGS, Flag, Kind, PlanField, sought_field
 from aiperf.plan.origins import DEFAULT, Origins
@@ -106,6 +105,8 @@ def draft_plan(
 def _file_layer(config_path: Path | None) -> _Layer:
     if config_path is None:
         return _Layer()
+    from aiperf.plan.config_file import read_config_file  # loads YAML: 12 ms
+
     config = read_config_file(config_path)
     given = {
         name: Given(config.origin(FIELD_BY_NAME[name].key), value, from_file=True)

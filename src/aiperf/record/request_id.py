@@ -9,6 +9,8 @@ import hashlib
 from functools import lru_cache
 
 _VARIANT = 0x8000
+FIRST_TURN = _VARIANT
+"""What the ids of `id_forms` say for turn 0."""
 _NO_TURN = 0x3FFF
 """The variant bits leave 14 for the turn; the highest stands for the conversation as a whole."""
 
@@ -21,6 +23,13 @@ def x_request_id(benchmark_id: str, credit_index: int, turn_index: int) -> str:
 def x_correlation_id(benchmark_id: str, credit_index: int) -> str:
     """The id that all turns of one conversation share."""
     return f"{_run_part(benchmark_id)}-{_VARIANT + _NO_TURN:04x}-{credit_index:012x}"
+
+
+def id_forms(benchmark_id: str) -> tuple[tuple[bytes, bytes], bytes]:
+    """The same as `%`-forms, for whole columns of them: of a request's id two that follow one another, for the turn
+    (plus `FIRST_TURN`) and for the credit; of a conversation's id one, for the credit."""
+    run = _run_part(benchmark_id).encode()
+    return (b"%b-%%04x" % run, b"-%012x"), b"%b-%04x-%%012x" % (run, _VARIANT + _NO_TURN)
 
 
 @lru_cache(maxsize=64)

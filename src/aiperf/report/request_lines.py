@@ -3,8 +3,8 @@
 Owns: their keys and order. Does not own: which requests are exported, the order of lines in the file (`shards`),
 metrics. Columns in, bytes out.
 
-A line is put together from templates and from column text that is encoded in one go, since a request's line must cost
-less than its record.
+A line is put together from a template that all lines of a batch share and from column text that is encoded in one go,
+since a request's line must cost less than its record.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -19,7 +19,7 @@ from aiperf.endpoint.exchange import ErrorKind, Outcome
 from aiperf.plan.dumps import masked_headers
 from aiperf.record.assembly import RawResponse
 from aiperf.record.facts import FactsArray
-from aiperf.record.request_id import x_correlation_id, x_request_id
+from aiperf.record.request_id import FIRST_TURN, id_forms
 from aiperf.schedule.phases import PhaseKind
 
 _encode = msgspec.json.Encoder().encode
@@ -39,18 +39,6 @@ class LineContext:
     """Of a dataset entry."""
 
 
-_METADATA_COLUMNS = (
-    "credit_index", "turn_index", "phase", "worker_index", "url_index", "entry_index", "outcome",
-    "due_ns", "dispatched_ns", "sent_ns", "first_byte_ns", "end_ns",
-)  # fmt: skip
-
-_METADATA = (
-    b'{"metadata":{"session_num":%d,"x_request_id":"%b","x_correlation_id":"%b","conversation_id":%b,"turn_index":%d,'
-    b'"credit_issued_ns":%d,"request_start_ns":%d,"request_ack_ns":%b,"request_end_ns":%d,"worker_id":%b,'
-    b'"record_processor_id":%b,"benchmark_phase":"%b","was_cancelled":%b,"outcome":"%b","due_ns":%b,"url":%b}'
-)
-
-
 def request_lines(
     facts: FactsArray,
     metrics: Mapping[str, npt.NDArray[Any]],
@@ -62,12 +50,20 @@ def request_lines(
 
     Units: metrics come in their export units, named by `units`.
     """
-    return [
-        b'%b,"metrics":%b,"error":%b}\n' % parts
-        for parts in zip(
-            _metadata(facts, context), _metrics(len(facts), metrics, units), _errors(facts, error_texts), strict=True
-        )
-    ]
+    names, table = list(metrics), _table(metrics, len(facts))
+    errors = _errors(facts, error_texts)
+    lines = [b""] * len(facts)
+    for rows in _groups(np.isfinite(table)):
+        line = LineTemplate(len(rows))
+        _put_metadata(line, facts[rows], context)
+        line.text(b',"metrics":{')
+        _put_metrics(line, table[rows], names, units)
+        line.text(b'},"error":')
+        line.texts([errors[row] for row in rows])
+        line.text(b"}\n")
+        for row, text in zip(rows, line.lines(), strict=True):
+            lines[row] = text
+    return lines
 
 
 def raw_lines(
@@ -101,77 +97,140 @@ def raw_lines(
     ]
 
 
+class LineTemplate:
+    """The text that lines share, and the columns they differ in. A column of one value is shared text, too."""
+
+    def __init__(self, line_count: int) -> None:
+        self._line_count = line_count
+        self._shared: list[bytes] = []
+        self._columns: list[Sequence[int | bytes]] = []
+
+    def text(self, text: bytes) -> None:
+        self._shared.append(text.replace(b"%", b"%%"))
+
+    def texts(self, texts: Sequence[bytes]) -> None:
+        """One for each line."""
+        if texts and texts.count(texts[0]) == len(texts):
+            self.text(texts[0])
+        else:
+            self._shared.append(b"%b")
+            self._columns.append(texts)
+
+    def numbers(self, form: bytes, values: npt.NDArray[np.int64]) -> None:
+        """One for each line, each in the form `%d` or one like it."""
+        if len(values) and (values == values[0]).all():
+            self.text(form % int(values[0]))
+        else:
+            self._shared.append(form)
+            self._columns.append(values.tolist())
+
+    def instants(self, values: npt.NDArray[np.int64]) -> None:
+        """As `numbers`; negative ones stand for none."""
+        is_known = values >= 0
+        if is_known.all():
+            self.numbers(b"%d", values)
+        else:
+            self.texts([b"%d" % at_ns if at_ns >= 0 else b"null" for at_ns in values.tolist()])
+
+    def names(self, names: Sequence[bytes], indices: npt.NDArray[np.int64]) -> None:
+        """One of a few names for each line."""
+        if len(indices) and (indices == indices[0]).all():
+            self.text(names[int(indices[0])])
+        else:
+            self.texts([names[index] for index in indices.tolist()])
+
+    def lines(self) -> list[bytes]:
+        template = b"".join(self._shared)
+        if not self._columns:
+            return [template % ()] * self._line_count
+        return [template % values for values in zip(*self._columns, strict=True)]
+
+
 def _metadata(facts: FactsArray, context: LineContext) -> list[bytes]:
-    workers = [_encode(name) for name in context.workers]
-    urls = [_encode(url) for url in context.urls]
-    processor = _encode(context.record_processor_id)
-    benchmark_id, conversation_id = context.benchmark_id, context.conversation_id
-    lines = []
-    for credit, turn, phase, worker, url, entry, outcome, due, dispatched, sent, first_byte, end in zip(
-        *(facts[name].tolist() for name in _METADATA_COLUMNS), strict=True
-    ):
-        lines.append(
-            _METADATA
-            % (
-                credit,
-                x_request_id(benchmark_id, credit, turn).encode(),
-                x_correlation_id(benchmark_id, credit).encode(),
-                _encode(conversation_id(entry)),
-                turn,
-                dispatched,
-                sent if sent >= 0 else dispatched,
-                _instant(first_byte),
-                end,
-                workers[worker],
-                processor,
-                _PHASES[phase],
-                b"true" if outcome in (Outcome.CANCELLED, Outcome.CENSORED) else b"false",
-                _OUTCOMES[outcome],
-                _instant(due),
-                urls[url],
-            )
-        )
-    return lines
+    line = LineTemplate(len(facts))
+    _put_metadata(line, facts, context)
+    return line.lines()
 
 
-_PHASES = [kind.name.lower().encode() for kind in PhaseKind]
-_OUTCOMES = [outcome.name.lower().encode() for outcome in Outcome]
+def _put_metadata(line: LineTemplate, facts: FactsArray, context: LineContext) -> None:
+    """The line's beginning: `{"metadata":{…}`."""
+    credit, turn, dispatched, sent = (
+        facts[name] for name in ("credit_index", "turn_index", "dispatched_ns", "sent_ns")
+    )
+    request_id, correlation_id = id_forms(context.benchmark_id)
+    conversations = {entry: _encode(context.conversation_id(entry)) for entry in set(facts["entry_index"].tolist())}
+    line.text(b'{"metadata":{"session_num":')
+    line.numbers(b"%d", credit)
+    line.text(b',"x_request_id":"')
+    for form, values in zip(request_id, (turn + FIRST_TURN, credit), strict=True):
+        line.numbers(form, values)
+    line.text(b'","x_correlation_id":"')
+    line.numbers(correlation_id, credit)
+    line.text(b'","conversation_id":')
+    line.texts([conversations[entry] for entry in facts["entry_index"].tolist()])
+    line.text(b',"turn_index":')
+    line.numbers(b"%d", turn)
+    line.text(b',"credit_issued_ns":')
+    line.numbers(b"%d", dispatched)
+    line.text(b',"request_start_ns":')
+    line.numbers(b"%d", np.where(sent >= 0, sent, dispatched))
+    line.text(b',"request_ack_ns":')
+    line.instants(facts["first_byte_ns"])
+    line.text(b',"request_end_ns":')
+    line.numbers(b"%d", facts["end_ns"])
+    line.text(b',"worker_id":')
+    line.names([_encode(name) for name in context.workers], facts["worker_index"])
+    line.text(b',"record_processor_id":' + _encode(context.record_processor_id) + b',"benchmark_phase":')
+    line.names(_PHASES, facts["phase"])
+    line.text(b',"was_cancelled":')
+    line.names(_WERE_CANCELLED, facts["outcome"])
+    line.text(b',"outcome":')
+    line.names(_OUTCOMES, facts["outcome"])
+    line.text(b',"due_ns":')
+    line.instants(facts["due_ns"])
+    line.text(b',"url":')
+    line.names([_encode(url) for url in context.urls], facts["url_index"])
+    line.text(b"}")
+
+
+_PHASES = [_encode(phase.name.lower()) for phase in PhaseKind]
+_OUTCOMES = [_encode(outcome.name.lower()) for outcome in Outcome]
+_WERE_CANCELLED = [_encode(outcome in (Outcome.CANCELLED, Outcome.CENSORED)) for outcome in Outcome]
 _ERROR_KINDS = [kind.name.lower().encode() for kind in ErrorKind]
 
 
-def _instant(at_ns: int) -> bytes:
-    return b"%d" % at_ns if at_ns >= 0 else b"null"
-
-
-def _metrics(record_count: int, metrics: Mapping[str, npt.NDArray[Any]], units: Mapping[str, str]) -> list[bytes]:
-    """The `metrics` object of each record."""
+def _table(metrics: Mapping[str, npt.NDArray[Any]], record_count: int) -> npt.NDArray[np.float64]:
+    """Shape: (records, metrics)."""
     if not metrics:
-        return [b"{}"] * record_count
-    tags = list(metrics)
-    values = np.column_stack([np.asarray(metrics[tag], dtype=np.float64) for tag in tags])
-    defined = np.isfinite(values)
-    # Records with the same metrics share a template. There are few such groups: streams, bodies, failures.
+        return np.empty((record_count, 0))
+    return np.column_stack([np.asarray(values, dtype=np.float64) for values in metrics.values()])
+
+
+def _groups(defined: npt.NDArray[np.bool_]) -> list[list[int]]:
+    """The rows that have the same metrics. There are few such groups: streams, bodies, failures."""
+    if not len(defined) or (defined == defined[0]).all():
+        return [list(range(len(defined)))] if len(defined) else []
     groups: dict[bytes, list[int]] = {}
     for row, pattern in enumerate(np.packbits(defined, axis=1)):
         groups.setdefault(pattern.tobytes(), []).append(row)
-    objects = [b""] * record_count
-    for rows in groups.values():
-        columns = np.flatnonzero(defined[rows[0]])
-        template, width = _template([tags[column] for column in columns], units), len(columns)
-        texts = _number_texts(values[rows][:, columns])
-        for position, row in enumerate(rows):
-            objects[row] = template % tuple(texts[position * width : (position + 1) * width])
-    return objects
+    return list(groups.values())
 
 
-def _template(tags: Sequence[str], units: Mapping[str, str]) -> bytes:
-    fields = (b'%b:{"value":%%b,"unit":%b}' % (_quoted(tag), _quoted(units[tag])) for tag in tags)
-    return b"{" + b",".join(fields) + b"}"
-
-
-def _quoted(text: str) -> bytes:
-    """The text as JSON, safe inside a template of ours: a unit may be `%`."""
-    return _encode(text).replace(b"%", b"%%")
+def _put_metrics(
+    line: LineTemplate, table: npt.NDArray[np.float64], names: Sequence[str], units: Mapping[str, str]
+) -> None:
+    """The fields of the `metrics` object. All rows of the table have the same of them."""
+    defined = np.flatnonzero(np.isfinite(table[0]))
+    varying = defined[(table[1:, defined] != table[0, defined]).any(axis=0)]
+    texts, width = _number_texts(table[:, varying]), len(varying)
+    columns = {column: texts[place::width] for place, column in enumerate(varying.tolist())}
+    separator = b""
+    for column, same in zip(defined.tolist(), _number_texts(table[:1, defined]), strict=True):
+        tag = names[column]
+        line.text(separator + _encode(tag) + b':{"value":')
+        line.texts(columns.get(column) or [same])
+        line.text(b',"unit":' + _encode(units[tag]) + b"}")
+        separator = b","
 
 
 def _number_texts(values: npt.NDArray[np.float64]) -> list[bytes]:

@@ -11,7 +11,6 @@ from typing import Any
 
 from aiperf.api.contract import Uploadable
 from aiperf.dataset.compile import compile_dataset
-from aiperf.dataset.remote_file import fetch_remote_file
 from aiperf.dataset.tokens import BUILTIN
 from aiperf.endpoint.dialects import DIALECTS
 from aiperf.plan.plan import Plan
@@ -66,6 +65,8 @@ class DatasetManager:
 
     def _compile(self) -> DatasetReady:
         if (url := self._plan.input.input_file or "").startswith("https://"):
+            from aiperf.dataset.remote_file import fetch_remote_file  # loads the standard library's HTTP client
+
             fetched = fetch_remote_file(url, self._data_dir / "fetched")
             self._plan = self._plan.model_copy(
                 update={"input": self._plan.input.model_copy(update={"input_file": str(fetched)})}

@@ -28,6 +28,7 @@ from aiperf.service.clock_alignment import ClockKeeper, align_clock
 from aiperf.service.layout import LOG_NAME, Host, Layout, ServiceType
 from aiperf.service.log_relay import LogBuffer, relay_lines, sender_name
 from aiperf.service.machine import connections_max, this_machine
+from aiperf.service.short_slice import ask_for_short_slices
 from aiperf.service.supply import SameDisk, Supply
 from aiperf.service.wiring import Surroundings, run_service
 from aiperf.wire.bus import Seat
@@ -145,6 +146,9 @@ def run_host(
     orphaned = False
     # Ctrl-C is the operator's to hear: it decides, and tells the controller.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+    if any(service.service_type is ServiceType.WORKER for service in host.services):
+        ask_for_short_slices()
 
     async def main() -> None:
         nonlocal code

@@ -144,6 +144,14 @@ class Layout(msgspec.Struct, frozen=True):
                 return host
         raise KeyError(host_id)
 
+    def neighbours(self, host_id: str, service: ServiceType) -> list[ServiceSeat]:
+        """The services of this type on the machine (or in the pod) of that host, in the order of the table."""
+        machine = self.host(host_id).machine
+        return [
+            seat for host in self.hosts if host.machine == machine for seat in host.services
+            if seat.service_type is service
+        ]  # fmt: skip
+
     def host_of(self, service: ServiceType) -> Host:
         """The host of a service that there is once."""
         return next(host for host in self.hosts if any(seat.service_type is service for seat in host.services))

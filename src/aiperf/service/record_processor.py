@@ -27,6 +27,7 @@ from aiperf.service.column_messages import (
     encode_columns,
     encode_own_errors,
 )
+from aiperf.service.garbage import THROUGHPUT_THRESHOLDS, set_aside
 from aiperf.service.membership import DismissedError
 from aiperf.service.process_cost import cpu_s, process_cost
 from aiperf.service.shard_outlet import Blocks, ShardOutlet, by_phase
@@ -153,6 +154,7 @@ class RecordProcessor:
         if configure.tokenizer_source != BUILTIN:
             await self._supply.tokenizer(Path(configure.tokenizer_source))
         self._assembler, self._shards = self._make_pipeline(configure)
+        set_aside(THROUGHPUT_THRESHOLDS)
         self._cpu_when_ready_s = cpu_s()
         self._configured.set()
         self._seat.send(ServiceReady(self._seat.name))

@@ -358,14 +358,8 @@ def _connects_per_s(plan: Plan, workers: int) -> float | None:
 
 def _port_share(service: ServiceSeat, around: Surroundings) -> PortShare:
     """A worker's place among those of its machine, which share the local ports; a lost one's heir takes its place."""
-    neighbours = [
-        seat.service_id
-        for host in around.layout.hosts
-        if host.machine == around.host.machine
-        for seat in host.services
-        if seat.service_type is ServiceType.WORKER
-    ]
-    return PortShare(neighbours.index(seat_of(service.service_id)[0]), len(neighbours))
+    ids = [seat.service_id for seat in around.layout.neighbours(around.host.host_id, ServiceType.WORKER)]
+    return PortShare(ids.index(seat_of(service.service_id)[0]), len(ids))
 
 
 def _targets(plan: Plan) -> list[Target]:

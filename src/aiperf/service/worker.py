@@ -27,6 +27,7 @@ from aiperf.record.request_id import x_correlation_id, x_request_id
 from aiperf.schedule.dispatcher import Dispatcher
 from aiperf.schedule.phases import PhaseKind, kind_of
 from aiperf.service.credit_account import CreditAccount
+from aiperf.service.garbage import TIMING_THRESHOLDS, set_aside
 from aiperf.service.membership import DismissedError
 from aiperf.service.self_observation import SelfObservation
 from aiperf.service.slice_outlet import SliceOutlet
@@ -250,6 +251,7 @@ class Worker:
                 if isinstance(message, PreparePhase):
                     kind = kind_of(message.phase)
                     self._first_target, self._heads = self._lanes.get(kind, self._endpoint_lane)
+                    set_aside(TIMING_THRESHOLDS)
                     self._freed_ns.clear()
                     if kind is PhaseKind.PROFILING:
                         self._client.observe_anew()

@@ -25,6 +25,12 @@ def test_compact_has_one_control_host_and_a_record_processor_beside_each_worker(
     assert [seat.service_type for seat in table.host("control").services] == list(SINGLETONS)
 
 
+@pytest.mark.parametrize("topology", ["compact", "per-service"])
+def test_a_worker_has_its_pod_s_address_to_itself(topology: str) -> None:
+    table = layout(topology, workers=3, processors=3)
+    assert [seat.service_id for seat in table.neighbours("worker-1", ServiceType.WORKER)] == ["worker-1"]
+
+
 def test_per_service_has_a_host_for_each() -> None:
     table = layout("per-service", workers=5)
     assert all(len(host.services) == 1 for host in table.hosts)

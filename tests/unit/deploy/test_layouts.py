@@ -85,6 +85,11 @@ def test_every_worker_and_record_processor_is_a_process_of_its_own():
     assert sorted(host.host_id for host in layout(2).hosts) == ["control", "record-processor-0", "worker-0", "worker-1"]
 
 
+def test_workers_of_one_machine_are_neighbours():
+    workers = ["worker-0", "worker-1", "worker-2"]
+    assert [seat.service_id for seat in layout(3).neighbours("worker-1", ServiceType.WORKER)] == workers
+
+
 def test_every_channel_has_a_binder_in_the_layout():
     table = layout()
     names = {seat.service_id for seat in table.services()}

@@ -61,6 +61,15 @@ def test_slow_streams_wake_a_worker_up_less_often(request_s: float | None, gap_s
     assert needs(slow, 1, 1).worker_cpus == pytest.approx(cpus, abs=0.001)
 
 
+def test_at_a_rate_each_request_and_each_chunk_wakes_a_worker_up() -> None:
+    closed, at_a_rate = (
+        needs(load(requests_per_s=1_000, chunks_per_request=1, rate_asked_rps=rate), 1, 1).worker_cpus
+        for rate in (None, 1_000.0)
+    )
+    assert closed == pytest.approx(0.052, abs=0.001)
+    assert at_a_rate == pytest.approx(0.105, abs=0.001)
+
+
 @pytest.mark.parametrize(
     ("changes", "ports"),
     [

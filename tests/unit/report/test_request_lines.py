@@ -138,3 +138,25 @@ def test_raw_line() -> None:
     assert whole["metadata"] == lines_of(facts)[0]["metadata"]
     assert (broken["payload"], broken["status"], broken["error"]["message"]) == (None, None, "why")
     assert b"secret" not in b"".join(lines)
+
+
+def test_a_line_does_not_depend_on_those_it_is_made_with() -> None:
+    facts = facts_of(
+        {"credit_index": 1, "entry_index": 1},
+        {"credit_index": 2, "entry_index": 2, "due_ns": 90, "worker_index": 1, "outcome": Outcome.CENSORED},
+        {"credit_index": 3, "first_byte_ns": -1, "sent_ns": -1, "url_index": 1, "turn_index": 4},
+        {"credit_index": 4, "error_kind": ErrorKind.HTTP_STATUS, "http_status": 503, "outcome": Outcome.FAILED},
+    )
+    metrics = {"a": [1.0, 1.0, 1.5, np.nan], "b": [2.0, np.nan, 2.0, 2.0], "c": [3.0, 3.0, 3.0, 3.0]}
+    units = {"a": "ms", "b": "%", "c": "tokens"}
+    together = lines_of(facts, metrics, **units)
+    alone = [
+        lines_of(facts[row : row + 1], {tag: values[row : row + 1] for tag, values in metrics.items()}, **units)[0]
+        for row in range(len(facts))
+    ]
+    assert together == alone
+    assert [sorted(line["metrics"]) for line in together] == [["a", "b", "c"], ["a", "c"], ["a", "b", "c"], ["b", "c"]]
+
+
+def test_no_records_make_no_lines() -> None:
+    assert lines_of(facts_of(), {"a": []}, a="ms") == []

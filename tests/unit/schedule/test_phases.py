@@ -3,7 +3,16 @@
 import pytest
 
 from aiperf.plan.plan import EndpointPlan, LoadPlan, Plan, WarmupPlan
-from aiperf.schedule.phases import Mode, Pattern, PhaseKind, kind_of, phase_number, phases, step_of
+from aiperf.schedule.phases import (
+    Mode,
+    Pattern,
+    PhaseKind,
+    connections_at_once,
+    kind_of,
+    phase_number,
+    phases,
+    step_of,
+)
 
 S = 1_000_000_000
 
@@ -128,3 +137,17 @@ def test_no_two_phases_have_the_same_number():
 
 def test_recorded_numbers_of_warm_up_and_profiling_keep_their_meaning():
     assert (phase_number(PhaseKind.WARMUP), phase_number(PhaseKind.PROFILING)) == (0, 1)
+
+
+@pytest.mark.parametrize(
+    ("load", "warmup", "connections"),
+    [
+        ({"concurrency": 50, "duration_s": 1}, {}, 50),
+        ({"concurrency": 50, "request_count": 20}, {}, 20),
+        ({"concurrency": 50, "duration_s": 1}, {"warmup_concurrency": 80, "warmup_duration_s": 1}, 80),
+        ({"request_rate": 10}, {}, 0),
+        ({"request_rate": 10, "concurrency": 50}, {}, 0),  # a cap need not be reached
+    ],
+)
+def test_connections_that_are_certain_to_be_open_at_once(load, warmup, connections):
+    assert connections_at_once(phases(plan(load, **warmup), 1)) == connections

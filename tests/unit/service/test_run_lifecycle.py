@@ -46,7 +46,15 @@ TOLD_TO_CONFIGURE = {"timing-manager", "records-manager", "record-processor-0", 
 class Run:
     """A lifecycle and a hand on its clock."""
 
-    def __init__(self, plan: Plan | None = None, workers: int = 2, processors: int = 1, model_wait_ns: int = 0) -> None:
+    def __init__(
+        self,
+        plan: Plan | None = None,
+        workers: int = 2,
+        processors: int = 1,
+        model_wait_ns: int = 0,
+        *,
+        require_valid: bool = False,
+    ) -> None:
         plan = plan or Plan(endpoint=EndpointPlan(models=("m",)), load=LoadPlan(concurrency=4))
         self.layout = local_layout(
             run_id="r", workers=workers, processors=processors, artifact_dir=Path("/a"), work_dir=Path("/w"), seed=1
@@ -54,7 +62,12 @@ class Run:
         self.now_ns = 0
         self.phases = phases(plan, 1)
         self.lifecycle = RunLifecycle(
-            self.layout, self.phases, operator="operator", started_ns=0, model_wait_ns=model_wait_ns
+            self.layout,
+            self.phases,
+            operator="operator",
+            started_ns=0,
+            model_wait_ns=model_wait_ns,
+            require_valid=require_valid,
         )
 
     def __call__(self, message: AnyMessage) -> list[Tell]:
@@ -94,8 +107,8 @@ def told(tells: list[Tell], kind: type) -> dict[str, object]:
     return {tell.to: tell.message for tell in tells if isinstance(tell.message, kind)}
 
 
-def exported(completed: int = 8, error: str = "") -> ResultsExported:
-    return ResultsExported("/a", "/a/summary.json", completed, 0, "valid", error)
+def exported(completed: int = 8, error: str = "", verdict: str = "valid") -> ResultsExported:
+    return ResultsExported("/a", "/a/summary.json", completed, 0, verdict, error, "Slots stood empty.")
 
 
 def finished(tells: list[Tell]) -> RunFinished:
@@ -181,6 +194,44 @@ def test_no_success_is_a_failed_benchmark_with_the_first_error_as_reason():
     end = finished(run(exported(completed=0, error="http_status 503: busy")))
     assert end.exit_code == ExitCode.BENCHMARK_FAILED
     assert end.reason == "no request succeeded: http_status 503: busy"
+
+
+def test_a_verdict_that_is_not_required_costs_nothing():
+    run = Run()
+    run.up_to_exporting()
+    assert finished(run(exported(verdict="invalid"))).exit_code == ExitCode.DONE
+    assert not run.lifecycle.is_refused
+
+
+@pytest.mark.parametrize(
+    ("verdict", "code"),
+    [("valid", ExitCode.DONE), ("degraded", ExitCode.DONE), ("invalid", ExitCode.NOT_VALID)],
+)
+def test_of_a_run_that_must_be_valid_an_invalid_verdict_is_the_end(verdict, code):
+    run = Run(require_valid=True)
+    run.up_to_exporting()
+    assert not run.lifecycle.is_refused
+    end = finished(run(exported(verdict=verdict)))
+    assert end.exit_code == code
+    assert run.lifecycle.is_refused == (code == ExitCode.NOT_VALID)
+    if run.lifecycle.is_refused:
+        assert end.reason == "the verdict is invalid, and --require-valid was given: Slots stood empty."
+        assert end.summary_path
+
+
+def test_what_ended_a_run_outweighs_its_verdict():
+    run = Run(require_valid=True)
+    run.up_to_exporting()
+    none = finished(run(exported(completed=0, verdict="invalid")))
+    assert none.exit_code == ExitCode.BENCHMARK_FAILED
+    interrupted = Run(require_valid=True)
+    interrupted.up_to_running()
+    interrupted(StopRun(now=True, reason="by the user"))
+    interrupted.finish_phase()
+    for worker in ("worker-0", "worker-1"):
+        interrupted(RecordsFlushed(worker, {"record-processor-0": 3}))
+    interrupted(RecordsFinished("record-processor-0", 2, 8, 0, 0, 3))
+    assert finished(interrupted(exported(verdict="invalid"))).exit_code == ExitCode.INTERRUPTED
 
 
 def test_services_that_do_not_start_are_named():
