@@ -90,9 +90,8 @@ async def _settle(cluster: Cluster, plan: Plan, run_id: str, seed: int) -> tuple
     blueprint, found, screen = await _draft(cluster, plan, run_id, seed)
     _say(screen)
     if not plan.kubernetes.skip_preflight:
-        checks = await preflight(
-            cluster, blueprint, probe=found.namespace_exists and not plan.calibration.calibrate_only
-        )
+        probe = found.namespace_exists and not plan.calibration.calibrate_only
+        checks = await preflight(cluster, blueprint, probe=probe)
         if failed(checks):
             raise InfrastructureError(not_ready(checks))
     return blueprint, found.namespace_exists

@@ -113,7 +113,7 @@ def memory_layout(
     anchor_ns: int = 0,
     calibration_servers: int = 0,
 ) -> Layout:
-    """Everything in one process; addresses are mere names. Calibration servers are hosts of their own, as everywhere."""
+    """Everything in one process; addresses are mere names. Calibration servers are hosts of their own, as ever."""
     seats, servers = service_table(workers, processors), calibration_seats(calibration_servers)
     return Layout(
         run_id=run_id,

@@ -24,7 +24,7 @@ from aiperf.wire.ports import Pattern
 class NoServer:
     """Stands for a calibration server where requests go to a client double, and no socket is open."""
 
-    def __init__(self, url: str, shape: CalibrationShape) -> None:
+    def __init__(self, _url: str, _shape: CalibrationShape) -> None:
         self._over = asyncio.Event()
 
     async def serve(self) -> None:
