@@ -20,6 +20,8 @@ class PhaseSequence:
 
     def __init__(self, phases: Sequence[PhasePlan], calibration: CalibrationRounds | None = None) -> None:
         self._left = list(phases)
+        self.has_load = bool(phases)
+        """Whether there is anything but a calibration."""
         self._calibration = calibration
         self.current: PhasePlan | None = None
         """The one that runs, or ran last."""
@@ -35,11 +37,6 @@ class PhaseSequence:
     def is_measuring(self) -> bool:
         """A step is over, and the next phase waits for what it has shown."""
         return self._calibration is not None and self._calibration.is_measuring
-
-    @property
-    def has_load(self) -> bool:
-        """Whether there is, or was, anything but a calibration."""
-        return bool(self._left or self.finished) or not self.is_calibrating
 
     def advance(self) -> tuple[PhasePlan | None, list[Tell]]:
         """The phase that comes now, None if none does; and what is to be said before it."""

@@ -28,6 +28,7 @@ from aiperf.service.column_messages import Arrivals, BlockHeader, ColumnHeader, 
 from aiperf.service.layout import LOG_NAME, Layout
 from aiperf.service.line_store import LineStore
 from aiperf.service.log_relay import LogHome
+from aiperf.service.process_cost import cpu_s
 from aiperf.service.result_export import Received, export_results
 from aiperf.service.supply import Supply
 from aiperf.service.together import run_together
@@ -161,6 +162,8 @@ class RecordsManager:
         self._own_errors.clear()
         self._recent.clear()
         self._phase = phase
+        if phase.kind is not PhaseKind.CALIBRATION and self._cpu_at_start_s is None:
+            self._cpu_at_start_s = cpu_s()
 
     async def _measure_steps(self) -> None:
         """Orders are heard meanwhile."""
