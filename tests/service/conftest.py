@@ -132,6 +132,9 @@ class FormulaClient:
     def close(self) -> None:
         self.cancel_all(Outcome.CANCELLED)
 
+    def abandon(self, first_target: int) -> None:
+        """Nothing is connected."""
+
     def observe_anew(self) -> None:
         pass
 
