@@ -47,9 +47,10 @@ def show_results(path: Path) -> None:
 
 
 def make_artifact_dir(plan: Plan, within: Path) -> Path:
-    """A new folder for this run: `<within>/<model>-<dialect>-<load>-<time>`."""
+    """A new folder for this run: `<within>/<model>-<dialect>-<load>-<time>`; `calibration` instead of a model."""
     load = plan.load
-    parts = [plan.endpoint.models[0].rsplit("/", 1)[-1], plan.endpoint.endpoint_type]
+    model = "calibration" if plan.calibration.calibrate_only else plan.endpoint.models[0].rsplit("/", 1)[-1]
+    parts = [model, plan.endpoint.endpoint_type]
     if load.concurrency is not None:
         parts.append(f"concurrency{load.concurrency}")
     if load.request_rate is not None:

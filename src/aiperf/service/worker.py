@@ -129,6 +129,8 @@ class Worker:
         self._dispatcher = Dispatcher(slots_max)
         self._observation = SelfObservation()
         self._outlet = SliceOutlet(seat.name, connect_records, data_dir)
+        self._deferred_before = 0
+        """Bytes that were spilled before the measured phase."""
         self._client = make_client(self)
         self._account = CreditAccount(
             run_id=run_id,
@@ -232,7 +234,10 @@ class Worker:
     async def _hand_over_everything(self) -> None:
         await self._outlet.drain(self._clock.now_ns)
         flushed = RecordsFlushed(
-            self._seat.name, self._outlet.slice_counts(), self._outlet.deferred_bytes, self._last_observations()
+            self._seat.name,
+            self._outlet.slice_counts(),
+            self._outlet.deferred_bytes - self._deferred_before,
+            self._last_observations(),
         )
         self._seat.send(flushed)
 
@@ -260,6 +265,7 @@ class Worker:
                     if kind is PhaseKind.PROFILING:
                         self._client.observe_anew()
                         self._observation.begin()
+                        self._deferred_before = self._outlet.deferred_bytes
                 self._pump()
                 self._account.answer(message)
 
