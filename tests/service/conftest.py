@@ -12,9 +12,9 @@ import pytest
 from aiperf.deploy.layouts import memory_layout
 from aiperf.deploy.memory import MemoryHosts, run_in_memory
 from aiperf.endpoint.exchange import BodyKind, ErrorKind, Exchange, Outcome, Sink
+from aiperf.plan.calibration import CalibrationPlan
 from aiperf.plan.kubernetes import KubernetesPlan
 from aiperf.plan.plan import (
-    CalibrationPlan,
     EndpointPlan,
     InputPlan,
     LoadPlan,

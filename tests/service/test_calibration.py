@@ -5,7 +5,8 @@ import json
 import pytest
 
 from aiperf.errors import ExitCode
-from aiperf.plan.plan import CalibrationPlan, WarmupPlan
+from aiperf.plan.calibration import CalibrationPlan
+from aiperf.plan.plan import WarmupPlan
 from aiperf.schedule.phases import PhaseKind, kind_of
 from aiperf.wire.messages import HostLost, StopRun
 

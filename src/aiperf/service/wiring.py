@@ -19,7 +19,6 @@ from aiperf.endpoint.client import HttpClient
 from aiperf.endpoint.dialects import DIALECTS
 from aiperf.endpoint.exchange import Sink
 from aiperf.endpoint.local_ports import PortShare
-from aiperf.endpoint.request_head import RequestHead
 from aiperf.endpoint.settings import ClientSettings
 from aiperf.endpoint.target import Target
 from aiperf.endpoint.timer import DueTimer
@@ -42,6 +41,13 @@ from aiperf.service.model_probe import ModelProbe
 from aiperf.service.model_wait import MODELS_PATH, Topic
 from aiperf.service.record_processor import RecordProcessor
 from aiperf.service.records_manager import RecordsManager
+from aiperf.service.request_targets import (
+    calibration_head,
+    calibration_targets,
+    endpoint_head,
+    endpoint_targets,
+    inference_path,
+)
 from aiperf.service.run_lifecycle import RunLifecycle
 from aiperf.service.shard_outlet import ShardOutlet
 from aiperf.service.slice_outlet import records_channel
@@ -301,7 +307,7 @@ def _token_policy(plan: Plan) -> TokenPolicy:
 def _worker(service: ServiceSeat, seat: Seat, around: Surroundings) -> Made:
     plan, layout = around.plan, around.layout
     endpoint = plan.endpoint
-    targets, calibration = _targets(plan), _calibration_targets(plan, layout)
+    targets, calibration = endpoint_targets(plan), calibration_targets(plan, layout)
 
     def make_client(sink: Sink) -> Client:
         assert isinstance(around.clock, RunClock)
@@ -329,8 +335,8 @@ def _worker(service: ServiceSeat, seat: Seat, around: Surroundings) -> Made:
         run_id=layout.run_id,
         seed=layout.random_seed,
         sampling=plan.input.sampling or "sequential",
-        heads=[_head(plan, target) for target in targets],
-        calibration_heads=[_calibration_head(plan, target) for target in calibration],
+        heads=[endpoint_head(plan, target) for target in targets],
+        calibration_heads=[calibration_head(plan, target) for target in calibration],
         credits=around.connect("credits", service.service_id),
         connect_records=records_channel(
             around.wire, lambda channel: layout.address(channel, around.host.host_id), service.service_id
@@ -362,29 +368,6 @@ def _port_share(service: ServiceSeat, around: Surroundings) -> PortShare:
     return PortShare(ids.index(seat_of(service.service_id)[0]), len(ids))
 
 
-def _targets(plan: Plan) -> list[Target]:
-    """Where inference requests go, by URL."""
-    endpoint, path = plan.endpoint, _inference_path(plan)
-    return [Target.from_url(url, path, ca_file=endpoint.ca_file, insecure=endpoint.insecure) for url in endpoint.urls]
-
-
-def _calibration_targets(plan: Plan, layout: Layout) -> list[Target]:
-    """Where requests of a calibration go: by the dialect's own path, whatever the endpoint's is."""
-    return [Target.from_url(url, DIALECTS[plan.endpoint.endpoint_type].path) for url in layout.calibration_urls]
-
-
-def _calibration_head(plan: Plan, target: Target) -> RequestHead:
-    """Without what is meant for the endpoint alone: its key and headers."""
-    return RequestHead(
-        path=target.path,
-        host=target.host_header,
-        headers={},
-        api_key=None,
-        streaming=plan.endpoint.streaming,
-        keep_alive=plan.endpoint.connection_reuse != "never",
-    )
-
-
 def _calibration_server(service: ServiceSeat, seat: Seat, around: Surroundings) -> Made:
     shape, layout = calibration_of(around.plan), around.layout
     assert shape is not None
@@ -394,28 +377,10 @@ def _calibration_server(service: ServiceSeat, seat: Seat, around: Surroundings) 
     return Made(CalibrationServer(seat, server).run())
 
 
-def _inference_path(plan: Plan) -> str:
-    return plan.endpoint.endpoint_path or DIALECTS[plan.endpoint.endpoint_type].path
-
-
-def _head(plan: Plan, target: Target, method: str = "POST") -> RequestHead:
-    endpoint = plan.endpoint
-    return RequestHead(
-        path=target.path,
-        host=target.host_header,
-        headers=endpoint.headers,
-        api_key=endpoint.api_key.get_secret_value() if endpoint.api_key else None,
-        streaming=endpoint.streaming and method == "POST",
-        keep_alive=endpoint.connection_reuse != "never",
-        method=method,
-        session_header=endpoint.session_header,
-    )
-
-
 def _model_probe(seat: Seat, around: Surroundings, make_client: MakeClient) -> ModelProbe:
     plan, endpoint = around.plan, around.plan.endpoint
     # A URL may be given with the path of its dialect; the list of models stands beside that.
-    bases = [url.removesuffix(_inference_path(plan)) for url in endpoint.urls]
+    bases = [url.removesuffix(inference_path(plan)) for url in endpoint.urls]
     return ModelProbe(
         seat=seat,
         clock=around.clock,
@@ -425,8 +390,8 @@ def _model_probe(seat: Seat, around: Surroundings, make_client: MakeClient) -> M
         urls=endpoint.urls,
         models=endpoint.models,
         heads={
-            Topic.INFERENCE: [_head(plan, target) for target in _targets(plan)],
-            Topic.MODELS: [_head(plan, Target.from_url(base, MODELS_PATH), "GET") for base in bases],
+            Topic.INFERENCE: [endpoint_head(plan, target) for target in endpoint_targets(plan)],
+            Topic.MODELS: [endpoint_head(plan, Target.from_url(base, MODELS_PATH), "GET") for base in bases],
         },
         dialect=DIALECTS[endpoint.endpoint_type],
         streaming=endpoint.streaming,

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from aiperf.plan.plan import CalibrationPlan, EndpointPlan, LoadPlan, Plan
+from aiperf.plan.calibration import CalibrationPlan
+from aiperf.plan.plan import EndpointPlan, LoadPlan, Plan
 from aiperf.schedule.calibration import (
     GAP,
     STEPS_MAX,
