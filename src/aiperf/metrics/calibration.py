@@ -23,7 +23,7 @@ class CalibrationStep(msgspec.Struct, frozen=True, kw_only=True):
     width_p99_ms: float | None
     """How long before its stamp the first chunk may have arrived."""
     dispatch_lag_p99_ms: float | None
-    """None in closed loop."""
+    """None in closed loop, and under a cap, where a request may have to wait for a slot."""
     server_lag_p99_ms: float | None
     """How late the built-in server itself was: no fault of this side, but the limit of what it can test."""
     shared_chunk_fraction: float

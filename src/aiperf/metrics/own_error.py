@@ -27,7 +27,7 @@ from aiperf.metrics.verdict_punctuality import LAG_DEGRADED_FRACTION
 from aiperf.metrics.verdict_sharpness import NEGLIGIBLE_MS, SHARED_NOTE_FRACTION, WIDTH_DEGRADED_FRACTION
 from aiperf.record.facts import FactsArray
 from aiperf.schedule.calibration import CalibrationShape, Outcome, load_in_words
-from aiperf.schedule.phases import PhasePlan
+from aiperf.schedule.phases import Mode, PhasePlan
 from aiperf.units import NS_PER_MS, NS_PER_S
 
 COMPARED = {
@@ -114,10 +114,11 @@ class OwnErrors:
         self._file("inter_token_latency", span_error_ns / later[apart])
         due = r["due_ns"] >= 0
         self._file("dispatch_lag", (r["dispatched_ns"] - r["due_ns"])[due])
-        planned_last_ns = shape.ttft_ns + shape.itl_ns * later
+        # A whole body is due when the last chunk of a stream would be.
+        gaps = np.where(r["usage_completion_tokens"] > 0, r["usage_completion_tokens"] - 1, later)
         first_lag_ns = np.where(streamed, first_ns - shape.ttft_ns, 0)
-        if streamed.any():
-            self._file("server_lag", np.maximum(np.maximum(first_lag_ns, last_ns - planned_last_ns), 0)[streamed])
+        last_lag_ns = last_ns - shape.ttft_ns - shape.itl_ns * gaps
+        self._file("server_lag", np.maximum(np.maximum(first_lag_ns, last_lag_ns), 0))
         self._file("server_latency", last_ns)
 
     def _compare_gaps(
@@ -208,7 +209,9 @@ def judged_step(
 ) -> CalibrationStep:
     """What the step has shown, and whether this side was truthful at its load."""
     figures = {name: found for name in COMPARED if (found := errors.percentiles_ms(name))}
-    width, lag = errors.percentiles_ms("width"), errors.percentiles_ms("dispatch_lag")
+    width = errors.percentiles_ms("width")
+    # Under a cap a request may be late because no slot was free, which is as it was asked for.
+    lag = {} if phase.mode is Mode.CAPPED else errors.percentiles_ms("dispatch_lag")
     tallies = errors.tallies
     shared_fraction = tallies["shared"] / tallies["chunks"] if tallies["chunks"] else 0.0
     reasons = [

@@ -143,6 +143,22 @@ def test_a_server_that_cannot_do_more_leaves_it_open():
     assert "the built-in server is 100 ms late at p50" in step.reasons[0]
 
 
+def test_a_whole_body_is_late_if_it_comes_after_its_last_token_was_due():
+    row = {"last_content_ns": 500 * MS, "due_ns": -1, "usage_completion_tokens": 11}
+    on_time, late = (
+        OwnErrors.of(records_of(row), np.array([]), np.array([0, 0]), [[account_ms * MS]], SHAPE)
+        for account_ms in (400, 480)
+    )
+    assert on_time.percentiles_ms("server_lag")["p50"] == 0
+    assert late.percentiles_ms("server_lag")["p50"] == pytest.approx(80, rel=1e-3)
+
+
+def test_waiting_for_a_slot_under_a_cap_is_not_lateness():
+    capped = dataclasses.replace(STEP, mode=Mode.CAPPED, rate_rps=10.0)
+    errors = errors_of(due_ns=10**18 - 50 * MS)
+    assert judged_step(errors, capped, SHAPE, ALL_WELL, 0).outcome == Outcome.TRUTHFUL
+
+
 def test_nothing_is_unanswered():
     step = judged_step(OwnErrors(), STEP, SHAPE, {}, 0)
     assert (step.outcome, step.reasons) == (
