@@ -27,9 +27,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import psutil
+from peers.ours import Ours
+from truth_join import errors_of, pairs
 
-from aiperf.mock.truth import read_truth
-from truth import errors_of
+from aiperf.mock.truth import read_rows, read_truth
 
 ROOT = Path(__file__).resolve().parents[1]
 ADDRESS = "10.197.0.1"
@@ -157,7 +158,8 @@ def start(folder: Path) -> None:
 def truth(folder: Path) -> None:
     with mock_server("--ttft", "200", "--itl", "20", "--truth-log", str(folder / "truth")) as url:
         run = Run(folder, url, "--concurrency", "500", "--duration", "60", "--osl", "50")
-    errors = errors_of(folder, 0.0)
+    joined = pairs(Ours().samples(folder), read_rows(folder / "truth"))
+    errors = errors_of(joined, widths_claimed=True)
     print(f"errors in ms: {errors}")
     print(f"memory: {run.memory()}")
 

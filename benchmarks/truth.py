@@ -1,15 +1,18 @@
 """How far reported latencies are from the truth: whole runs of aiperf and of other tools against the server's own log.
 
     python benchmarks/truth.py [--tools ours,ours-user,...|all] [--concurrency 32 256 1000] [--burners 0 2] [--repeat 3]
+                               [--free]
 
 The mock server (TTFT 200 ms, ITL 20 ms, at 4,000 streams and more 100 ms; 50 tokens) runs on one core and writes down
 when each request reached it (the kernel's receive stamp) and when it sent each token. The client is held to another
 core, in the starved rows together with burners that each want all of it: of aiperf that is the worker, which takes the
 times (`ours-one-core`: all of aiperf); of other tools all their processes. Every request of the report is joined with
-its row of the log (`truth_join`). Runs of all tools alternate, repeat after repeat; the figures are medians over the
-repeats of each run's p50 and p99, in ms, and the range of the p99 of TTFT. "false" counts intervals of first and last
-tokens that do not hold the instant at which the server sent them (aiperf alone tells intervals). CPU is that of all
-processes of the tool. The other tools are installed on demand (`install_peers.py`).
+its row of the log (`truth_join`). With --free nothing is held to a core, so every tool may use all of them beside the
+server. Runs of all tools alternate, repeat after repeat; the figures are medians over the repeats of each run's p50 and
+p99, in ms, and the range of the p99 of TTFT. "Times ours" compares with `ours-one-core` if that is one of the tools,
+else with `ours`. "false" counts intervals of first and last tokens that do not hold the instant of sending
+(aiperf alone tells intervals). CPU is that of all processes of the tool. The other tools are installed on demand
+(`install_peers.py`).
 
 Measured on 23 November 2026, 2 shared cores on which others worked too (load 3 to 8), medians of 4 to 9 runs
 (user stamps: 1 to 4); errors in ms, p50 / p99:
@@ -89,7 +92,7 @@ def hold_to_core(run: Metered, tool: Peer, work_dir: Path) -> None:
             process.cpu_affinity([CLIENT_CORE])
 
 
-def measure(tool: Peer, concurrency: int, burner_count: int) -> Outcome:
+def measure(tool: Peer, concurrency: int, burner_count: int, free: bool) -> Outcome:
     """One run. Raises: CommandError, ResultsError, JoinError."""
     itl_ms = MANY_ITL_MS if concurrency >= MANY_STREAMS else ITL_MS
     request_count = max(REQUESTS_MIN, ROUNDS * concurrency) // concurrency * concurrency
@@ -98,10 +101,11 @@ def measure(tool: Peer, concurrency: int, burner_count: int) -> Outcome:
         delays = ("--ttft", str(TTFT_MS), "--itl", str(itl_ms))
         with ExitStack() as stack:
             log = folder / "truth"
-            url = stack.enter_context(mock_server("--truth-log", str(log), *delays, core=SERVER_CORE))
+            url = stack.enter_context(mock_server("--truth-log", str(log), *delays, core=None if free else SERVER_CORE))
             load = Load(url=url, request_count=request_count, tokens=TOKENS, concurrency=concurrency)
             run = stack.enter_context(started(tool, load, folder))
-            hold_to_core(run, tool, folder)
+            if not free:
+                hold_to_core(run, tool, folder)
             for _ in range(burner_count):
                 stack.enter_context(burner())
             cost = run.cost()
@@ -137,7 +141,7 @@ COLUMNS = ["tool", "TTFT p50", "p99", "p99, range", "latency p50", "p99", "TTFT 
            "last width p99", "false", "CPU s", "what it says itself"]  # fmt: skip
 
 
-def compare(tools: list[Peer], concurrency: int, burner_count: int, repeat: int) -> None:
+def compare(tools: list[Peer], concurrency: int, burner_count: int, repeat: int, free: bool) -> None:
     """The table of one load."""
     runs: dict[str, list[Outcome]] = {tool.name: [] for tool in tools}
     failures: dict[str, str] = {}
@@ -146,7 +150,7 @@ def compare(tools: list[Peer], concurrency: int, burner_count: int, repeat: int)
             if tool.name in failures:
                 continue
             try:
-                runs[tool.name].append(measure(tool, concurrency, burner_count))
+                runs[tool.name].append(measure(tool, concurrency, burner_count, free))
             except FAILURES as error:
                 failures[tool.name] = str(error)
                 tell_failure(tool, error)
@@ -169,12 +173,14 @@ def main() -> None:
     parser.add_argument("--concurrency", type=int, nargs="+", default=[32, 256, 1000])
     parser.add_argument("--burners", type=int, nargs="+", default=[0, 2])
     parser.add_argument("--repeat", type=int, default=3)
+    parser.add_argument("--free", action="store_true", help="nothing is held to a core")
     options = parser.parse_args()
     made_ready(options.tools)
-    print(f"TTFT {TTFT_MS} ms, {TOKENS} tokens; errors in ms; server on core {SERVER_CORE}, client on {CLIENT_CORE}")
+    cores = "no process is held to a core" if options.free else f"server on core {SERVER_CORE}, client on {CLIENT_CORE}"
+    print(f"TTFT {TTFT_MS} ms, {TOKENS} tokens; errors in ms; {cores}")
     for concurrency in options.concurrency:
         for burner_count in options.burners:
-            compare(options.tools, concurrency, burner_count, options.repeat)
+            compare(options.tools, concurrency, burner_count, options.repeat, options.free)
 
 
 if __name__ == "__main__":

@@ -217,8 +217,8 @@ EXPERIMENTS = (
     Experiment("starved", "the same, and the worker yields to them (SCHED_IDLE)", STREAM, CLOSED, burn(2, idle=True)),
     Experiment("burnt rate", "100 requests/s, two burners", STREAM, RATE, burn(2)),
     Experiment("starved rate", "100 requests/s, two burners, SCHED_IDLE", STREAM, RATE, burn(2, idle=True)),
-    Experiment("quota", "a CPU limit of a twentieth of a core", STREAM, CLOSED, quota(0.05)),
-    Experiment("quota rate", "100 requests/s under the same limit", STREAM, RATE, quota(0.05)),
+    Experiment("quota", "a CPU limit of a fiftieth of a core", STREAM, CLOSED, quota(0.02)),
+    Experiment("quota rate", "100 requests/s, a limit of a twentieth", STREAM, RATE, quota(0.05)),
     Experiment("stopped", "the worker is stopped for 1.5 s", STREAM, CLOSED, stop(1.5)),
     Experiment("stopped rate", "100 requests/s, stopped for 1.5 s", STREAM, RATE, stop(1.5)),
     Experiment("collected", "a large heap is collected every 0.4 s", STREAM, CLOSED, around=collected),
@@ -400,9 +400,10 @@ def _load(outcome: Outcome) -> Iterator[Line]:
         idle = asked["concurrency"] * (ended - began) - busy_then
         short, tag = max(0.0, idle) / sum(row.sent_ns[-1] - row.received_ns for row in answered), "request_throughput"
     claimed = _claimed(outcome.summary, tag, "avg", too_high=False, part="fraction")
-    # Two trips over loopback and the start of the connections: 1 ms a request, besides what needs no claim.
-    trips = 1.0 / outcome.summary["request_latency"]["avg"]
-    yield Line(f"{tag} (share)", "avg", -short, -short, claimed, LOAD_FRACTION, trips)
+    # A slot is in use, though the server does not see it, while its request is connected and sent. 1 ms for trips.
+    unseen_ms = 1.0 + sum(outcome.summary[f"http_req_{part}"]["avg"] for part in ("blocked", "connecting", "sending"))
+    noise = unseen_ms / outcome.summary["request_latency"]["avg"]
+    yield Line(f"{tag} (share)", "avg", -short, -short, claimed, LOAD_FRACTION, noise)
 
 
 def _claimed(summary: dict[str, Any], tag: str, statistic: str, *, too_high: bool, part: str = "amount") -> float:

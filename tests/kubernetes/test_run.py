@@ -13,7 +13,9 @@ PLAN = (
     *("--header", "x-mock-ttft:500", "--header", "x-mock-itl:50"),
 )
 """Six at a time by two workers. The server is slow, so that what a busy machine adds is little beside it."""
-OF_A_BUSY_MACHINE = {"widths", "rearm_delay", "shared_chunks", "dispatch_lag"}
+OF_A_BUSY_MACHINE = {
+    *("widths", "rearm_delay", "shared_chunks", "dispatch_lag", "sending", "start_skew", "starvation", "throttling"),
+}
 """What the verdict may say although all went well: both the load and the server share this machine's processors."""
 HOSTS = {
     "compact": {"control", "worker-0", "worker-1", "record-processor-0", "record-processor-1"},

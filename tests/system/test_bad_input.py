@@ -52,8 +52,8 @@ USAGES = {
     "a header that smuggles": (("-m", "m", "--header", "A: b\r\nC: d"), "holds a line break"),
     "no address to come from": (("-m", "m", "--source-address", "0.0.0.0"), "stands for any address"),
     "another machine's address": (
-        ("-m", "m", "--source-address", "192.0.2.1"),
-        "192.0.2.1: no address of this machine",
+        ("-m", "m", "--source-address", "203.0.113.9"),
+        "203.0.113.9: no address of this machine",
     ),
     "more connections than ports": (("-m", "m", "--concurrency", "900000"), "addresses of this machine by --source"),
     "more processes than any machine takes": (("-m", "m", "--concurrency", "1000000000"), "worker processes"),

@@ -49,8 +49,8 @@ def test_addresses_of_the_wrong_family_are_named():
 
 def test_loopback_addresses_lead_nowhere_else():
     """To an address of this machine they do; to one of a documentation network they cannot."""
-    (problem,) = problems("http://192.0.2.1:80", sources=("127.0.0.2", "127.0.0.3"))
-    assert "127.0.0.2, 127.0.0.3: no way from there to 192.0.2.1:80" in problem.what
+    (problem,) = problems("http://203.0.113.9:80", sources=("127.0.0.2", "127.0.0.3"))
+    assert "127.0.0.2, 127.0.0.3: no way from there to 203.0.113.9:80" in problem.what
     assert "reach this machine only" in problem.hint
 
 

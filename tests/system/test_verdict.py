@@ -90,7 +90,7 @@ def test_a_stopped_worker_is_noticed_and_its_numbers_are_off_by_no_more_than_is_
     assert causes["standstill"]["worker"] == "worker-0"
     check_claims(run, truth_of(server, tmp_path))
     assert "!! " in run.stdout
-    assert "Likely cause: " in run.stdout
+    assert "Meanwhile: worker-0 stood still for " in run.stdout
 
 
 def test_on_a_burnt_core_the_widths_cover_the_truth(aiperf, server, tmp_path):

@@ -87,6 +87,11 @@ def _load_lines(plan: Plan, load: PlannedLoad) -> Iterator[str]:
         told.append(f"{tokens} output tokens{length}: {load.request_s:,.2f} s a request")
     if told:
         yield from _labelled("Expected", ", ".join(told))
+    if plan.expectation.costs_from is not None:
+        factors = ", ".join(
+            f"{kind.replace('_', ' ')} {factor:.2f}" for kind, factor in load.cpu_factors._asdict().items()
+        )
+        yield from _labelled("CPU times", f"by {plan.expectation.costs_from}, times the usual ones: {factors}")
     if load.request_s is None:
         yield from _labelled("Not known", "how long a request takes: --ttft, --itl and --osl say it")
 

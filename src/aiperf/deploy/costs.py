@@ -7,6 +7,8 @@ Measured on one core of an ordinary server (benchmarks/README.md, "Where the CPU
 how well they were kept). CPU on other machines differs by a factor, and the promise of a run says by which.
 """
 
+from typing import NamedTuple
+
 from aiperf.metrics.service_cost import ServiceCost
 from aiperf.plan.quantities import MIB
 
@@ -22,7 +24,7 @@ WORKER = ServiceCost(
     idle_cpus=0.01,
     request_us=WORKER_REQUEST_US - WORKER_CHUNK_US,
     chunk_us=WORKER_CHUNK_US,
-    wake_us=45.0,
+    wake_us=55.0,
     gather_s=0.001,
 )
 """`wake_us` and `gather_s`: from runs at 460, 4,600, 9,900 and 42,000 chunks/s, which took 51, 16, 13 and 7 µs a chunk
@@ -43,6 +45,18 @@ CONTROL_CPUS_PER_WORKER = 0.0004
 
 COMMAND_CPUS = 0.02
 """The command itself, with its live view, on the user's machine."""
+
+
+class CpuFactors(NamedTuple):
+    """By how much CPU times of a machine differ from those above, by kind of process."""
+
+    worker: float = 1.0
+    record_processor: float = 1.0
+    control: float = 1.0
+
+
+AS_MEASURED = CpuFactors()
+
 
 # Memory
 

@@ -11,15 +11,12 @@ from dataclasses import dataclass
 from aiperf.deploy.costs import (
     BUSY_FRACTION,
     COMMAND_CPUS,
-    CONTROL,
     PRIVATE_PROCESS_BYTES,
     PROCESS_BYTES,
-    PROCESSOR,
-    WORKER,
 )
 from aiperf.deploy.local_size import WORKERS_MAX, processor_count, workers_wanted
 from aiperf.deploy.machine_room import MachineRoom
-from aiperf.deploy.needs import Needs, needs, worker_load_cpus
+from aiperf.deploy.needs import Needs, control_cost, needs, processor_cost, worker_cost, worker_load_cpus
 from aiperf.deploy.planned_load import PlannedLoad
 from aiperf.endpoint.local_ports import addresses_needed
 from aiperf.plan.plan import ServicesPlan
@@ -87,7 +84,7 @@ def _workers_row(needed: Needs, services: ServicesPlan) -> PlanRow:
 def _cpu_rows(load: PlannedLoad, needed: Needs, room: MachineRoom) -> Iterator[PlanRow]:
     has = _count(room.machine.cpu_count, "CPU")
     if needed.cpus is None or needed.worker_cpus is None:
-        costs = (WORKER, PROCESSOR, CONTROL)
+        costs = (worker_cost(load), processor_cost(load), control_cost(load))
         request_us = sum(cost.request_us + cost.chunk_us * load.chunks_per_request for cost in costs)
         yield PlanRow(
             "CPU",

@@ -73,8 +73,8 @@ def needs(load: PlannedLoad, workers: int, processors: int) -> Needs:
     worker_cpus = processor_cpus = control_cpus = None
     if requests_per_s is not None and chunks_per_s is not None:
         worker_cpus = worker_cost(load).cpus(requests_per_s, chunks_per_s, workers)
-        processor_cpus = PROCESSOR.cpus(requests_per_s, chunks_per_s, processors)
-        control_cpus = CONTROL.cpus(requests_per_s, chunks_per_s, 1) + CONTROL_CPUS_PER_WORKER * workers
+        processor_cpus = processor_cost(load).cpus(requests_per_s, chunks_per_s, processors)
+        control_cpus = control_cost(load).cpus(requests_per_s, chunks_per_s, 1) + CONTROL_CPUS_PER_WORKER * workers
     return Needs(
         workers=workers,
         processors=processors,
@@ -102,7 +102,18 @@ def worker_cost(load: PlannedLoad) -> ServiceCost:
     if load.request_s is not None and load.gap_s is not None:
         by_time_s = gather_interval_ns(ns_from_s(load.request_s), ns_from_s(load.gap_s)) / NS_PER_S
         gather_s = max(gather_s, by_time_s)
-    return msgspec.structs.replace(WORKER, gather_s=gather_s, wakes_for_requests=at_a_rate)
+    cost = msgspec.structs.replace(WORKER, gather_s=gather_s, wakes_for_requests=at_a_rate)
+    return cost.scaled(load.cpu_factors.worker)
+
+
+def processor_cost(load: PlannedLoad) -> ServiceCost:
+    """Of a record processor."""
+    return PROCESSOR.scaled(load.cpu_factors.record_processor)
+
+
+def control_cost(load: PlannedLoad) -> ServiceCost:
+    """Of all services that there are once."""
+    return CONTROL.scaled(load.cpu_factors.control)
 
 
 def connection_bytes(tls: bool) -> int:
@@ -117,12 +128,12 @@ def processor_bytes(load: PlannedLoad, processors: int) -> int:
 
 def worker_load_cpus(load: PlannedLoad) -> float:
     """Of requests and chunks alone in all workers; 0 where the pace is not known."""
-    return WORKER.load_cpus(load.requests_per_s or 0.0, load.chunks_per_s or 0.0)
+    return worker_cost(load).load_cpus(load.requests_per_s or 0.0, load.chunks_per_s or 0.0)
 
 
 def processor_load_cpus(load: PlannedLoad) -> float:
     """The same in all record processors."""
-    return PROCESSOR.load_cpus(load.requests_per_s or 0.0, load.chunks_per_s or 0.0)
+    return processor_cost(load).load_cpus(load.requests_per_s or 0.0, load.chunks_per_s or 0.0)
 
 
 def ports_per_server(load: PlannedLoad) -> int:

@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-from aiperf.deploy.costs import NOMINAL_OUTPUT_TOKENS, NOMINAL_REQUEST_S
+from aiperf.deploy.costs import AS_MEASURED, NOMINAL_OUTPUT_TOKENS, NOMINAL_REQUEST_S, CpuFactors
+from aiperf.deploy.earlier_run import cpu_factors
 from aiperf.plan.plan import Plan
 from aiperf.schedule.phases import Mode, PhasePlan
 
@@ -41,6 +42,8 @@ class PlannedLoad:
     """The highest rate asked for, whatever the slots let through; None in closed loop."""
     opens_each: bool = False
     """Each request opens a connection of its own."""
+    cpu_factors: CpuFactors = AS_MEASURED
+    """Of the machine that carries it."""
     servers: tuple[str, ...] = ()
     """Hosts and ports that requests are dealt to, without repetition."""
 
@@ -61,7 +64,7 @@ class PlannedLoad:
 
 
 def planned_load(plan: Plan, phases: Sequence[PhasePlan]) -> PlannedLoad:
-    """What the phases ask for at most. Raises: nothing; the plan must hold no sweep."""
+    """What the phases ask for at most; the plan must hold no sweep. Raises: PlanError if `--costs-from` is no help."""
     tokens = plan.input.osl_mean_tokens
     known = isinstance(tokens, int)
     length = tokens if isinstance(tokens, int) else NOMINAL_OUTPUT_TOKENS
@@ -80,6 +83,7 @@ def planned_load(plan: Plan, phases: Sequence[PhasePlan]) -> PlannedLoad:
         concurrency=max((phase.concurrency for phase in phases if phase.concurrency is not None), default=None),
         rate_asked_rps=max((phase.rate_rps for phase in phases if phase.rate_rps is not None), default=None),
         opens_each=plan.endpoint.connection_reuse == "never",
+        cpu_factors=cpu_factors(source) if (source := plan.expectation.costs_from) else AS_MEASURED,
         servers=tuple(dict.fromkeys(map(_server, plan.endpoint.urls))),
     )
 

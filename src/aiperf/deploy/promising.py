@@ -3,10 +3,8 @@
 Owns: load and needs → `Promise`. Does not own: the comparison with what was reached (`aiperf.metrics.promise`).
 """
 
-from aiperf.deploy.costs import CONTROL as CONTROL_COST
-from aiperf.deploy.costs import PROCESSOR as PROCESSOR_COST
 from aiperf.deploy.costs import ROW_BYTES
-from aiperf.deploy.needs import needs, worker_cost
+from aiperf.deploy.needs import control_cost, needs, processor_cost, worker_cost
 from aiperf.deploy.planned_load import PlannedLoad
 from aiperf.metrics.promise import CONTROL, PROCESSOR, WORKER, ProcessPromise, Promise
 from aiperf.plan.expectation import ExpectationPlan
@@ -25,15 +23,16 @@ def promise_of(load: PlannedLoad, expectation: ExpectationPlan, workers: int, pr
                 cost=worker_cost(load), cpus=needed.worker_cpus, memory_mb=needed.worker_bytes / BYTES_PER_MB
             ),
             PROCESSOR: ProcessPromise(
-                cost=PROCESSOR_COST, cpus=needed.processor_cpus, memory_mb=needed.processor_bytes / BYTES_PER_MB
+                cost=processor_cost(load), cpus=needed.processor_cpus, memory_mb=needed.processor_bytes / BYTES_PER_MB
             ),
             CONTROL: ProcessPromise(
-                cost=CONTROL_COST,
+                cost=control_cost(load),
                 cpus=needed.control_cpus,
                 memory_mb=(needed.control_bytes - ROW_BYTES * load.requests) / BYTES_PER_MB,
                 row_bytes=ROW_BYTES,
             ),
         },
+        cpu_factors=load.cpu_factors._asdict(),
         connections=load.connections if load.connections_known else None,
         # What a rate reached of what was asked for is told by `load` and the verdict; short runs at random fall short.
         requests_per_s=load.requests_per_s if load.request_s is not None else None,

@@ -21,6 +21,7 @@ from aiperf.api.server import OPEN_PATHS
 from aiperf.api.upload import Upload
 from aiperf.deploy.kubernetes.ports import API_PORT, PORT_NAMES
 from aiperf.deploy.layouts import kubernetes_layout, local_layout, memory_layout
+from aiperf.service.bounds import BOUNDS
 from aiperf.service.channels import CHANNELS, Channel
 from aiperf.service.layout import Layout, ServiceType
 from aiperf.wire.address import LOOPBACK, as_bound, is_exposed
@@ -60,7 +61,7 @@ token. Loopback inside a pod is in the clear: nobody else is there.
 
 def protocol_page() -> str:
     """The page as Markdown."""
-    return "\n".join([_HEAD, *_channels(), *_http(), *_calibration(), *_health(), *_ports()])
+    return "\n".join([_HEAD, *_channels(), *_bounds(), *_http(), *_calibration(), *_health(), *_ports()])
 
 
 def _layouts() -> dict[str, Layout]:
@@ -94,6 +95,15 @@ def _channels() -> Iterable[str]:
         {as_bound(_address(layout, channel)) for layout in _layouts().values() for channel in CHANNELS.values()}
     )
     yield f"\nPods listen at {', '.join(f'`{each}`' for each in listens if each.startswith('tcp'))}."
+
+
+def _bounds() -> Iterable[str]:
+    yield "\n## Bounds\n"
+    yield "Nothing between services grows without a limit, and nothing makes a worker wait. Where something gathers:\n"
+    yield from _row("where", "what", "bound", "when it is reached")
+    yield from _row(*["---"] * 4)
+    for bound in BOUNDS:
+        yield from _row(*bound)
 
 
 def _address(layout: Layout, channel: Channel) -> str:

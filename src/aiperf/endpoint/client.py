@@ -12,29 +12,8 @@ watched by the event loop that runs everything else; when it is readable, `drain
 sockets and reads each of them once. Every state change happens in `submit`, `drain`, `tick` or `cancel`.
 
 *One read* is one `recvmsg` of up to 64 KiB. It brings the bytes and, in a control message, the kernel's arrival stamp
-of the last of them. So a client that is late in reading does not make the response late. What it does lose is which
-part of the bytes came earlier; that is stated as an interval:
-
-- Upper end, `stamp_ns`: the kernel's stamp; without one, the clock after the read.
-- Lower end, `after_ns`: the latest instant at which the socket is known to have been empty. There are two witnesses.
-  Its own reads: one that returns less than was asked for has emptied the socket, so a clock reading *before* it is a
-  bound: that after its batch was taken (one for each read would buy less than the batch's duration).
-  And the batches of all others: sockets are watched level-triggered, so a batch that did not name this one found
-  nothing to read in it, and the clock before that batch is a bound too, the later one by far when tokens are rare.
-- A batch is no witness if it was full (`ready_max`: those it had no room for are ready too), if it is the one being
-  read, or if it named the socket; but then the socket was read, and its own read is the later witness. Only a read that
-  fills its buffer leaves bytes from before behind: until they are read, no batch counts (`left_unread`), and the bound
-  stays where it was. A socket opened after the batch is protected by `sent_ns`, the bound before the first read.
-- While nothing happens there are no batches. `drive` makes one now and then as long as requests are in flight. When the
-  process gets no CPU there are none, and the intervals are as wide as the truth.
-- With TLS the same holds for plaintext: what a read decrypts was completed by bytes of that read, none is held back.
-- If all bytes of a read came in one segment there is no interval: they have one arrival (`segments`). The kernel is
-  asked for reads of several events, for which it matters.
-- A packet is stamped when it reaches the host and becomes readable when the TCP stack has processed it, microseconds
-  later, more under load. Batches are dated back by `TOLERANCE_NS` for it. If a stamp lies before the bound all the
-  same, the only thing known is that it is later than the previous stamp.
-
-Hence for every connection `sent_ns ≤ after_ns ≤ stamp_ns ≤ now`, and stamps never decrease (`stamps.placed_ns`).
+of the last of them. So a client that is late in reading does not make the response late; within which interval each
+byte arrived is for `arrivals` to say.
 
 *An exchange* waits for a connection (in its pool, then bound to one being made), is on an open one, or has ended:
 `_in_flight` holds the first two kinds, in the order of submission, which is the order of their deadlines. It ends in
@@ -47,12 +26,13 @@ old one's event.
 
 import socket
 import ssl
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from time import monotonic_ns
 from typing import TYPE_CHECKING, Literal
 
 from aiperf.clock import RunClock
 from aiperf.endpoint import stamps
+from aiperf.endpoint.arrivals import Arrivals
 from aiperf.endpoint.connection import Connection, Stage
 from aiperf.endpoint.counters import ClientCounters
 from aiperf.endpoint.dialer import Dialer
@@ -61,17 +41,15 @@ from aiperf.endpoint.exchange import ErrorKind, Exchange, Outcome, Sink
 from aiperf.endpoint.failures import Failure, broken_connection, closed_early, tls_failure
 from aiperf.endpoint.pool import Pool
 from aiperf.endpoint.response import ResponseIntake
-from aiperf.endpoint.segments import EXCESS_UNKNOWN
+from aiperf.endpoint.segments import forget_count
 from aiperf.endpoint.selector import WRITABLE, make_selector
 from aiperf.endpoint.sender import Sender, unsend
 from aiperf.endpoint.settings import ClientSettings
-from aiperf.endpoint.stamps import TOLERANCE_NS, read_timespec
 from aiperf.endpoint.target import Target
 from aiperf.endpoint.tempo import Tempo
 from aiperf.endpoint.tls import TlsBuffers
-from aiperf.endpoint.wakeup import Wakeup
-from aiperf.endpoint.wall_clock import watch_wall_clock
-from aiperf.units import NS_PER_S, ns_from_s
+from aiperf.endpoint.watches import Watches
+from aiperf.units import ns_from_s
 
 if TYPE_CHECKING:
     import asyncio
@@ -110,19 +88,13 @@ class HttpClient:
             tls_buffers=self._tls_buffers,
             hurry=self._hurry,
         )
-        self._quiet_ns = 0
-        """When the latest batch was taken that held all ready sockets and has been read. Others were empty then."""
+        self._arrivals = Arrivals(clock, self.counters)
         self._tempo = Tempo(ns_from_s(TICK_INTERVAL_S))
         self._draining = False
         self._closed = False
         self._to_close: list[socket.socket] = []
         self._drive: Drive | None = None
-        self._wakeup = Wakeup()
-        self._watches: dict[int, Callable[[], None]] = {}
-        self._watch(self._wakeup.fileno(), self._wakeup.hush)
-        self._wall_clock = watch_wall_clock() if self._stamping_socket else None
-        if self._wall_clock is not None:
-            self._watch(self._wall_clock.fileno(), self._on_clock_set)
+        self._watches = Watches(self._selector, clock, self.counters, kernel_stamps=self._stamping_socket is not None)
         self._dialer = Dialer(
             clock=clock,
             selector=self._selector,
@@ -133,7 +105,7 @@ class HttpClient:
             tls_buffers=self._tls_buffers,
             kernel_stamps=self._stamping_socket is not None,
             is_wanted=self._in_flight.__contains__,
-            wake=self._wakeup.ring,
+            wake=self._watches.wake,
             on_open=self._on_open,
             on_failed=self._fail,
             discard=self._discard,
@@ -236,9 +208,9 @@ class HttpClient:
         while self._in_flight:
             self.cancel_all(Outcome.CANCELLED)
         self._dialer.close()
-        for resource in (self._wakeup, self._stamping_socket, self._wall_clock):
-            if resource is not None:
-                resource.close()
+        self._watches.close()
+        if self._stamping_socket is not None:
+            self._stamping_socket.close()
         self._selector.close()
         if not self._draining:
             self._close_sockets()
@@ -256,7 +228,7 @@ class HttpClient:
         for descriptor, mask in ready:
             connection = connections.get(descriptor)
             if connection is None:
-                watch = self._watches.get(descriptor)
+                watch = self._watches.by_descriptor.get(descriptor)
                 if watch is not None:
                     watch()
             elif connection.stage is not _OPEN:
@@ -267,7 +239,7 @@ class HttpClient:
                 if mask & ~WRITABLE:
                     receive(connection, polled_ns)
         if len(ready) < self._ready_max:
-            self._quiet_ns = started_ns + self._anchor_ns - TOLERANCE_NS
+            self._arrivals.were_quiet(started_ns + self._anchor_ns)
         # After the reads: making connections is slow and must not hold up bytes that have arrived.
         for connection, mask in in_setup:
             if connections.get(connection.descriptor) is connection:
@@ -308,7 +280,7 @@ class HttpClient:
         youngest = next(reversed(self._in_flight), None)
         if youngest is None or not self.counters.event_stream_count:
             return -1
-        return self._quiet_ns + self._tempo.glance_interval_ns(youngest_age_ns=now_ns - youngest.dispatched_ns)
+        return self._arrivals.quiet_ns + self._tempo.glance_interval_ns(youngest_age_ns=now_ns - youngest.dispatched_ns)
 
     def _hurry(self) -> None:
         if self._drive is not None:
@@ -320,7 +292,7 @@ class HttpClient:
         connection.framing = self._intake.framing()
         connection.receive, connection.send = sock.recvmsg, sock.send
         if connection.tls is not None:
-            connection.segment_excess = EXCESS_UNKNOWN  # the handshake's segments were not counted
+            forget_count(connection)  # the handshake's segments were not counted
         self._send(connection, exchange)
 
     def _send(self, connection: Connection, exchange: Exchange) -> None:
@@ -341,48 +313,18 @@ class HttpClient:
         if not data:
             self._hang_up(connection)
             return
-        counters = self.counters
-        is_instant = False
-        if control:
-            seconds, nanoseconds = read_timespec(control[0][2])
-            stamp_ns = seconds * NS_PER_S + nanoseconds + self._clock.real_to_run_ns
-            if connection.stamp_ns <= stamp_ns <= polled_ns:
-                is_instant = True
-            else:
-                kernel_ns, stamp_ns = stamp_ns, self._placed_ns(connection, stamp_ns)
-                is_instant = stamp_ns == kernel_ns
-            counters.kernel_stamped_read_count += 1
-        else:
-            stamp_ns = monotonic_ns() + self._anchor_ns
-            counters.user_stamped_read_count += 1
-        after_ns = connection.empty_ns
-        if after_ns < self._quiet_ns and not connection.left_unread:
-            after_ns = self._quiet_ns
-        if len(data) < READ_BYTES:
-            connection.empty_ns, connection.left_unread = polled_ns, False
-            connection.read_count += 1
-        else:
-            connection.empty_ns, connection.left_unread, is_instant = after_ns, True, False
-        if after_ns > stamp_ns:
-            after_ns = connection.stamp_ns
-        connection.stamp_ns = stamp_ns
+        self._arrivals.place(connection, control, polled_ns, is_drained=len(data) < READ_BYTES)
         exchange = connection.exchange
         if exchange is None:
             self._take_unasked(connection, data)
             return
         exchange.received_bytes += len(data)
         if connection.tls is not None:
-            self._take_records(connection, exchange, stamp_ns, after_ns, is_instant, data)
+            self._take_records(connection, exchange, data)
             return
-        failure = self._take(connection, exchange, stamp_ns, after_ns, is_instant, data)
+        failure = self._take(connection, exchange, data)
         if failure is not None or connection.framing.complete:
-            self._conclude(connection, exchange, stamp_ns, failure)
-
-    def _placed_ns(self, connection: Connection, stamp_ns: int) -> int:
-        now_ns = monotonic_ns() + self._anchor_ns
-        placed_ns, replaced = stamps.placed_ns(stamp_ns, connection.stamp_ns, now_ns)
-        self.counters.replaced_stamp_count += replaced
-        return placed_ns
+            self._conclude(connection, exchange, failure)
 
     def _take_unasked(self, connection: Connection, data: bytes) -> None:
         """Bytes that answer no request of ours. TLS may have something to say of itself."""
@@ -396,9 +338,7 @@ class HttpClient:
             self.counters.hang_up_count += 1
         self._discard(connection)
 
-    def _take_records(
-        self, connection: Connection, exchange: Exchange, stamp_ns: int, after_ns: int, is_instant: bool, data: bytes
-    ) -> None:
+    def _take_records(self, connection: Connection, exchange: Exchange, data: bytes) -> None:
         assert connection.tls is not None
         try:
             plaintext, answer, closed = self._tls_buffers.decrypt(connection.tls, data)
@@ -408,25 +348,27 @@ class HttpClient:
         if answer:  # to a change of keys
             self._sender.answer(connection, answer)
         if plaintext:
-            failure = self._take(connection, exchange, stamp_ns, after_ns, is_instant, plaintext)
+            failure = self._take(connection, exchange, plaintext)
             if failure is not None or connection.framing.complete:
-                self._conclude(connection, exchange, stamp_ns, failure)
+                self._conclude(connection, exchange, failure)
         if closed and connection.exchange is exchange:
             self._hang_up(connection)
 
     # Ends
 
-    def _conclude(self, connection: Connection, exchange: Exchange, stamp_ns: int, failure: Failure | None) -> None:
+    def _conclude(self, connection: Connection, exchange: Exchange, failure: Failure | None) -> None:
         """The response is complete, or cannot become so; unless the sink has cut it off meanwhile."""
         if connection.exchange is not exchange:
             return
         if failure is not None:
             self._fail(exchange, failure)
         else:
-            self._complete(connection, exchange, stamp_ns)
+            self._complete(connection, exchange)
 
-    def _complete(self, connection: Connection, exchange: Exchange, end_ns: int) -> None:
-        """The response is complete by its framing. The connection is free before the sink is told: it may submit."""
+    def _complete(self, connection: Connection, exchange: Exchange) -> None:
+        """The response is complete by its framing: it ended with the arrival of its last byte (not that of the end of
+        file). The connection is free before the sink is told: it may submit."""
+        end_ns = connection.stamp_ns
         framing = connection.framing
         self._tempo.completed(end_ns - exchange.dispatched_ns)
         connection.exchange = None
@@ -457,7 +399,7 @@ class HttpClient:
             self._discard(connection)
         elif connection.framing.head_complete and connection.framing.ends_at_eof:
             connection.framing.keep_alive = False
-            self._complete(connection, exchange, connection.stamp_ns)  # the last byte's arrival, not the end of file's
+            self._complete(connection, exchange)
         elif connection.send_error is not None:
             self._lose(connection, broken_connection(connection.send_error))
         else:
@@ -516,13 +458,3 @@ class HttpClient:
         for sock in self._to_close:
             sock.close()
         self._to_close.clear()
-
-    # Watches
-
-    def _watch(self, descriptor: int, watch: Callable[[], None]) -> None:
-        self._watches[descriptor] = watch
-        self._selector.add(descriptor, writable=False)
-
-    def _on_clock_set(self) -> None:
-        if self._wall_clock is not None and self._wall_clock.was_set() and self._clock.sync():
-            self.counters.clock_step_count += 1

@@ -26,6 +26,7 @@ class Connection:
     """A socket with its framing and its stamps."""
 
     __slots__ = (
+        "after_ns",
         "attempt_started_ns",
         "candidates",
         "connected_ns",
@@ -35,6 +36,7 @@ class Connection:
         "error_bytes_left",
         "exchange",
         "framing",
+        "is_instant",
         "left_unread",
         "read_count",
         "receive",
@@ -71,6 +73,10 @@ class Connection:
         self.tls: ssl.SSLObject | None = None
         self.stamp_ns = 0
         """Arrival of the latest read; the sending of the request before the first one."""
+        self.after_ns = 0
+        """The bytes of the latest read arrived after this."""
+        self.is_instant = False
+        """The last byte of the latest read arrived at `stamp_ns`, by the kernel's word, and none was left behind."""
         self.empty_ns = 0
         """A clock reading at which everything that had been received was also read: what comes later arrived later."""
         self.left_unread = False

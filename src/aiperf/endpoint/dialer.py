@@ -10,6 +10,7 @@ An address that fails gives way to the next one; the last one's failure is the r
 
 import errno
 import os
+import select
 import socket
 import ssl
 from collections.abc import Callable, Sequence
@@ -153,13 +154,16 @@ class Dialer:
         self._failed.clear()
 
     def expire(self, now_ns: int) -> None:
-        """Ends attempts that take too long."""
+        """Ends attempts that take too long. One that was answered while this process was too busy to look goes on."""
         late = []
         for connection in self._connecting:
             if now_ns - connection.attempt_started_ns < self._connect_timeout_ns:
                 break
             late.append(connection)
         for connection in late:
+            if _has_news(connection):
+                self.proceed(connection, WRITABLE)
+                continue
             failure = connect_timeout(self._where(connection), self._settings.connect_timeout_s)
             self._attempt_failed(connection, failure)
 
@@ -317,3 +321,10 @@ class Dialer:
         connection.stage = Stage.OPEN
         self._counters.connection_count += 1
         self._on_open(connection)
+
+
+def _has_news(connection: Connection) -> bool:
+    """Whether the socket has connected, failed, or received something that nobody has looked at yet."""
+    watch = select.poll()
+    watch.register(connection.sock, select.POLLOUT if connection.stage == Stage.CONNECTING else select.POLLIN)
+    return bool(watch.poll(0))

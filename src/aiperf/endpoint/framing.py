@@ -82,6 +82,16 @@ class Framing:
             start = self.head.find(b"\r\n\r\n", start) + 4
         return self.head[start : self.head.find(b"\r\n\r\n", start) + 4]
 
+    @property
+    def is_chunked(self) -> bool:
+        """The body of the response at hand comes in chunks of the transfer coding."""
+        return self._chunked
+
+    @property
+    def has_interim(self) -> bool:
+        """Interim responses (1xx) came before it."""
+        return self._interim_count > 0
+
     # Called by httptools
 
     def on_message_begin(self) -> None:

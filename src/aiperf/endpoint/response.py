@@ -9,6 +9,7 @@ from aiperf.endpoint.counters import ClientCounters
 from aiperf.endpoint.exchange import BodyKind, ErrorKind, Exchange, Sink
 from aiperf.endpoint.failures import Failure
 from aiperf.endpoint.framing import Framing, FramingError
+from aiperf.endpoint.known_heads import KnownHeads
 from aiperf.endpoint.segments import came_in_one_segment
 from aiperf.endpoint.settings import ClientSettings
 
@@ -25,7 +26,7 @@ EVENT_END = b"\n\n"
 class ResponseIntake:
     """Takes in the responses of all connections of a client."""
 
-    __slots__ = ("_counters", "_parts", "_settings", "_sink")
+    __slots__ = ("_counters", "_known", "_parts", "_settings", "_sink")
 
     def __init__(self, sink: Sink, settings: ClientSettings, counters: ClientCounters) -> None:
         self._sink = sink
@@ -33,17 +34,15 @@ class ResponseIntake:
         self._counters = counters
         self._parts: list[bytes] = []
         """Body bytes of the read at hand, chunk by chunk; empty between calls, hence shared by all connections."""
+        self._known = None if settings.keep_response_heads else KnownHeads(self._parts)
 
     def framing(self) -> Framing:
         """The framing of a new connection."""
         return Framing(self._parts)
 
-    def take(
-        self, connection: Connection, exchange: Exchange, stamp_ns: int, after_ns: int, is_instant: bool, data: bytes
-    ) -> Failure | None:
+    def take(self, connection: Connection, exchange: Exchange, data: bytes) -> Failure | None:
         """Takes one read in. Says why if these bytes are no response; else `connection.framing` says if it is complete.
 
-        `is_instant`: the read's last byte arrived at `stamp_ns`, by the kernel's word, and none was left behind.
         The sink, told within, may have ended the exchange.
         """
         framing = connection.framing
@@ -54,14 +53,15 @@ class ResponseIntake:
             except FramingError as error:
                 failure = _broken_off(error, framing)
         else:
-            failure = self._take_beginning(framing, exchange, stamp_ns, connection, data)
+            failure = self._take_beginning(connection, framing, exchange, data)
         parts = self._parts
         if parts:
             body = parts.pop() if len(parts) == 1 else self._joined_body()
             if exchange.error_kind:
                 body = body[: connection.error_bytes_left]
                 connection.error_bytes_left -= len(body)
-            if is_instant and stamp_ns - after_ns > WIDTH_ASKED_NS and body.find(EVENT_END, 0, -2) >= 0:
+            stamp_ns, after_ns = connection.stamp_ns, connection.after_ns
+            if connection.is_instant and stamp_ns - after_ns > WIDTH_ASKED_NS and body.find(EVENT_END, 0, -2) >= 0:
                 self._counters.asked_read_count += 1
                 if came_in_one_segment(connection):
                     after_ns = stamp_ns
@@ -70,17 +70,24 @@ class ResponseIntake:
         return failure
 
     def _take_beginning(
-        self, framing: Framing, exchange: Exchange, stamp_ns: int, connection: Connection, data: bytes
+        self, connection: Connection, framing: Framing, exchange: Exchange, data: bytes
     ) -> Failure | None:
         """Takes in a read that begins before the body does."""
         failure = None
         if exchange.first_byte_ns < 0:
-            exchange.first_byte_ns = stamp_ns
+            exchange.first_byte_ns = connection.stamp_ns
+        is_first, known = not framing.head, self._known
+        if is_first and known is not None and known.read(framing, data):
+            self._take_head(connection, exchange)
+            return None
         framing.head += data
         try:
             framing.feed(data)
         except FramingError as error:
             failure = _broken_off(error, framing)
+        else:
+            if is_first and framing.complete and known is not None:
+                known.learn(framing, data)
         if framing.head_complete:
             self._take_head(connection, exchange)
         elif len(framing.head) > self._settings.max_head_bytes:

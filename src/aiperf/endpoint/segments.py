@@ -32,7 +32,7 @@ import termios
 
 from aiperf.endpoint.connection import Connection
 
-EXCESS_UNKNOWN = -1
+_UNKNOWN = -1
 
 _TCP_INFO = 11
 """linux/tcp.h, as are the places of the two counters in `struct tcp_info`."""
@@ -41,6 +41,11 @@ _RCV_OOOPACK = struct.Struct("=224xI")
 _INFO_BYTES = _RCV_OOOPACK.size
 _ALL_ONES = 0xFFFFFFFF
 _NOTHING = struct.pack("i", 0)
+
+
+def forget_count(connection: Connection) -> None:
+    """Its reads until now were not counted: the first question will only find out how many segments there were."""
+    connection.segment_excess = _UNKNOWN
 
 
 def came_in_one_segment(connection: Connection) -> bool:

@@ -13,7 +13,7 @@ _GATHER_MIN_NS = 1 * NS_PER_MS
 _GATHER_MAX_NS = 10 * NS_PER_MS
 _GATHER_SHARE = 2048
 """Of a request's latency: a slot is refilled later by at most 0.05 % of the time it is in use."""
-_GATHER_GAP_SHARE = 16
+_GATHER_GAP_SHARE = 8
 """Of the mean gap between a stream's chunks: how much nearer than usual two may come before they share a read."""
 _SMOOTHED_TICKS = 20
 

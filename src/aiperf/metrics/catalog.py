@@ -110,10 +110,12 @@ METRICS: tuple[Metric, ...] = (
            "end - sent; the end is the last content chunk, without streaming the last body byte",
            latency.request_latency, _LOW, censoring=Censoring("sent_ns", None), source=AIPERF),
     Metric("effective_time_to_first_token", "Effective Time to First Token", "ms", _PER,
-           "first content chunk - due", latency.effective_time_to_first_token, _LOW, streaming_only=True,
+           "first content chunk - due; an arrival that was never sent: at least until sending ended",
+           latency.effective_time_to_first_token, _LOW, streaming_only=True,
            censoring=Censoring("due_ns", "first_content_ns"), source="G. Tene, coordinated omission"),
     Metric("effective_latency", "Effective Latency", "ms", _PER,
-           "end - due", latency.effective_latency, _LOW, censoring=Censoring("due_ns", None),
+           "end - due; an arrival that was never sent: at least until sending ended",
+           latency.effective_latency, _LOW, censoring=Censoring("due_ns", None),
            source="G. Tene, coordinated omission; AIPerf's starts later, at credit issue"),
     Metric("adj_time_to_first_token", "Adjusted Time to First Token", "ms", Kind.ADJUSTED,
            "percentiles with every failed request at +∞ (null)", None, _LOW, streaming_only=True,
@@ -293,6 +295,8 @@ ROW = {metric.tag: row for row, metric in enumerate(PER_REQUEST)}
 """Row of a per-request metric in the tables of `values_of`."""
 CENSORED = tuple(metric for metric in PER_REQUEST if metric.censoring)
 CENSORED_ROW = {metric.tag: row for row, metric in enumerate(CENSORED)}
+FROM_DUE_ROWS = [row for row, metric in enumerate(CENSORED) if metric.censoring and metric.censoring.start == "due_ns"]
+"""Of `CENSORED`: those that a request which never was sent bounds, too."""
 
 
 def values_of(r: FactsArray) -> FloatArray:

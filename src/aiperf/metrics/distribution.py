@@ -146,7 +146,9 @@ class MetricResult(msgspec.Struct):
     statistics: dict[str, float]
     """avg, min, max, std, count, sum, p1 … p99, and p99.9, p99.99 where the sample allows; a single value is avg."""
     lower_bounds: list[str] = []
-    """Statistics that may in truth be higher, since requests were cut before they had ended."""
+    """Statistics that may in truth be higher, since requests were cut before they had ended, or never sent."""
+    bound_count: int = 0
+    """So many of the values are lower bounds of the true ones."""
     p99_interval: tuple[float, float] | None = None
     """Order-statistic interval of p99 at 99 % confidence, when the sample is too small for p99 (+∞: no upper end)."""
     relative_error: float = 0.0
@@ -184,6 +186,14 @@ def supported_percents(count: int) -> list[float]:
     return [*PERCENTS, *(percent for percent, least in RARE_PERCENTS.items() if percent > 99 and count >= least)]
 
 
+def insufficient_for(result: MetricResult) -> list[str]:
+    """The percentiles that the sample is too small to support at 99 % confidence."""
+    count = result.statistics.get("count")
+    if count is None or "p50" not in result.statistics:
+        return []
+    return [percentile_name(percent) for percent, least in RARE_PERCENTS.items() if count < least]
+
+
 def describe(ranked: Ranked, unit: str, known: Ranked | None = None) -> MetricResult | None:
     """The statistics of these values; None if there are none.
 
@@ -205,21 +215,33 @@ def describe(ranked: Ranked, unit: str, known: Ranked | None = None) -> MetricRe
     names = [percentile_name(percent) for percent in percents]
     values = percentiles(ranked, percents, count)
     statistics.update(zip(names, values, strict=True))
-    lower_bounds: list[str] = []
-    if known is not None and known.count < count:
-        raised = percentiles(known, percents, count)
-        reached = [name for name, value, high in zip(names, values, raised, strict=True) if high > value]
-        lower_bounds = ["avg", "max", "sum", *reached]
+    known = known or ranked
+    lower_bounds = ["avg", "max", "sum"] if known.count < count else []
+    lower_bounds += _raised(ranked, known, statistics, count)
+    bound_count = count - known.count
     interval = p99_interval(ranked) if count < RARE_PERCENTS[99.0] else None
-    return MetricResult(unit, statistics, lower_bounds, interval, _relative_error(ranked))
+    return MetricResult(unit, statistics, lower_bounds, bound_count, interval, _relative_error(ranked))
+
+
+def _raised(ranked: Ranked, known: Ranked, statistics: dict[str, float], count: int) -> list[str]:
+    """Which of least value and percentiles are higher when whatever is not known is +∞."""
+    if known.count == ranked.count:
+        return []
+    percents = supported_percents(count)
+    names = [percentile_name(percent) for percent in percents]
+    high = {"min": known.minimum} | dict(zip(names, percentiles(known, percents, count), strict=True))
+    return [name for name, value in high.items() if value > statistics[name]]
 
 
 def _relative_error(ranked: Ranked) -> float:
     return RELATIVE_ERROR if isinstance(ranked, Sketch) else 0.0
 
 
-def adjusted(ranked: Ranked, unit: str, failed_count: int) -> MetricResult | None:
-    """The percentiles were every failed request at +∞, without avg and max if there is one; None without values."""
+def adjusted(ranked: Ranked, unit: str, failed_count: int, known: Ranked | None = None) -> MetricResult | None:
+    """The percentiles were every failed request at +∞, without avg and max if there is one; None without values.
+
+    `known`: as of `describe`.
+    """
     count = ranked.count + failed_count
     if not ranked.count:
         return None
@@ -229,7 +251,15 @@ def adjusted(ranked: Ranked, unit: str, failed_count: int) -> MetricResult | Non
         statistics = {"avg": ranked.mean, "min": ranked.minimum, "max": ranked.maximum, "count": count}
     names = [percentile_name(percent) for percent in percents]
     statistics |= dict(zip(names, percentiles(ranked, percents, count), strict=True))
-    return MetricResult(unit, statistics, relative_error=_relative_error(ranked))
+    known = known or ranked
+    lower_bounds = [name for name in ("avg", "max") if name in statistics and known.count < ranked.count]
+    return MetricResult(
+        unit,
+        statistics,
+        lower_bounds + _raised(ranked, known, statistics, count),
+        ranked.count - known.count,
+        relative_error=_relative_error(ranked),
+    )
 
 
 def p99_interval(ranked: Ranked) -> tuple[float, float]:

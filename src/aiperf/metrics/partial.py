@@ -19,13 +19,13 @@ import msgspec
 import numpy as np
 
 from aiperf.endpoint.exchange import Outcome
-from aiperf.metrics.catalog import CENSORED, PER_REQUEST, ROW, lower_bounds_of, values_of
+from aiperf.metrics.catalog import CENSORED, FROM_DUE_ROWS, PER_REQUEST, ROW, lower_bounds_of, values_of
 from aiperf.metrics.columns import Columns
 from aiperf.metrics.concurrency import SweepColumns
 from aiperf.metrics.distribution import Samples, percentiles
 from aiperf.metrics.failures import Failure, Failures
 from aiperf.metrics.goodput import Objective, good_requests
-from aiperf.metrics.intervals import BoolArray, IntArray
+from aiperf.metrics.intervals import BoolArray, FloatArray, IntArray
 from aiperf.metrics.sketch import Sketch
 from aiperf.metrics.totals import Totals, totals_of
 from aiperf.metrics.workers import Workers, WorkerTally
@@ -98,7 +98,7 @@ class Partial:
         self.samples = samples
         """Rows as `catalog.PER_REQUEST`."""
         self.bounds = bounds
-        """Rows as `catalog.CENSORED`: what the latencies of censored requests are at least."""
+        """Rows as `catalog.CENSORED`: what the latencies of censored and of unsent requests are at least."""
         self.gaps = gaps
         """Inter-chunk latencies in ms."""
         self.sweeps = sweeps
@@ -169,6 +169,12 @@ class Partial:
         self.sweeps = _joined(self.sweeps, other.sweeps)
         self.arrivals = _joined(self.arrivals, other.arrivals)
         self.other_count += other.other_count
+
+    def add_unsent(self, waits_ms: FloatArray) -> None:
+        """Counts arrivals that were never sent: their latencies from the intended time are at least these waits."""
+        bounds = np.full((len(CENSORED), len(waits_ms)), np.nan)
+        bounds[FROM_DUE_ROWS] = waits_ms
+        self.bounds.merge(Samples(bounds))
 
     @property
     def record_count(self) -> int:

@@ -33,6 +33,8 @@ class Promise(msgspec.Struct, frozen=True, kw_only=True):
     workers: int
     processes: dict[str, ProcessPromise]
     """By kind."""
+    cpu_factors: dict[str, float] = {}
+    """By how much the costs differ from the table, by kind."""
     connections: int | None = None
     """Open at once at the most."""
     requests_per_s: float | None = None

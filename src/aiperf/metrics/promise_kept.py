@@ -39,6 +39,8 @@ class PromiseKept(msgspec.Struct, frozen=True, kw_only=True):
     missed: list[str]
     """Names of the rows that were missed."""
     expects: bool
+    cpu_factors: dict[str, float] = {}
+    """By how much the costs that were promised by differ from the built-in ones, by kind."""
     cost_margin: float = COST_MARGIN
     pace_margin: float = PACE_MARGIN
 
@@ -52,7 +54,7 @@ def compare(
     """
     rows = dict(_rows(promise, totals, run, averages, at_once))
     missed = [name for name, row in rows.items() if row.missed]
-    return PromiseKept(rows=rows, missed=missed, expects=promise.expects)
+    return PromiseKept(rows=rows, missed=missed, expects=promise.expects, cpu_factors=promise.cpu_factors)
 
 
 def _rows(

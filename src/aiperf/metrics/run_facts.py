@@ -75,6 +75,14 @@ class RunFacts(msgspec.Struct, frozen=True, kw_only=True):
     """Records that are in every metric, but of which the line did not arrive."""
     deferred_bytes: int = 0
     """Response bytes that had to wait on disk for their record processor."""
+    deferred_slice_count: int = 0
+    """In so many slices."""
+    deferred_s: float = 0.0
+    """The longest time in which a worker had some waiting."""
+    deferred_after_load_s: float = 0.0
+    """How much of it was after the load, at the most."""
+    dropped_slice_count: int = 0
+    """Slices for which there was no room on disk; their records are among the lost ones."""
     tokenizer: str = ""
     """Name of the tokenizer in use."""
     timestamp_source: str = ""

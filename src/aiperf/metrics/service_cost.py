@@ -27,6 +27,17 @@ class ServiceCost(msgspec.Struct, frozen=True, kw_only=True):
     gather_s: float = 0.001
     wakes_for_requests: bool = False
 
+    def scaled(self, factor: float) -> "ServiceCost":
+        """On a machine that takes so many times the CPU time."""
+        return msgspec.structs.replace(
+            self,
+            fixed_s=self.fixed_s * factor,
+            idle_cpus=self.idle_cpus * factor,
+            request_us=self.request_us * factor,
+            chunk_us=self.chunk_us * factor,
+            wake_us=self.wake_us * factor,
+        )
+
     def load_cpus(self, requests_per_s: float, chunks_per_s: float) -> float:
         """CPUs kept busy by requests and chunks alone, however many processes share them."""
         return (requests_per_s * self.request_us + chunks_per_s * self.chunk_us) / 1e6

@@ -12,7 +12,7 @@ import msgspec
 
 from aiperf.metrics.calibration import Calibration
 from aiperf.metrics.catalog import BY_TAG, CENSORED_ROW, METRICS, ROW, Kind, Metric
-from aiperf.metrics.distribution import MetricResult, adjusted, describe
+from aiperf.metrics.distribution import MetricResult, Ranked, adjusted, describe
 from aiperf.metrics.goodput import objectives_of
 from aiperf.metrics.partial import Partial
 from aiperf.metrics.promise_kept import PromiseKept, compare
@@ -28,6 +28,11 @@ from aiperf.units import NS_PER_S
 
 SCHEMA_VERSION = "1.4"
 """The version of AIPerf's schema whose keys we carry."""
+
+
+_OF_ANY_STREAM = ("time_to_first_token", "effective_time_to_first_token", "earliest_time_to_first_token")
+"""Of a stream that was cut before it had begun these are known to be at least so long; what else it would have had is
+not known."""
 
 
 class ErrorEntry(msgspec.Struct, frozen=True):
@@ -67,6 +72,19 @@ class RecordLedger(msgspec.Struct, frozen=True, kw_only=True):
     lines_lost: int = 0
 
 
+class Deferred(msgspec.Struct, frozen=True, kw_only=True):
+    """What record processors could not take during the load, and so waited on the workers' disks."""
+
+    bytes: int
+    slices: int
+    longest_s: float
+    """The longest time in which a worker had some waiting."""
+    after_load_s: float
+    """How long it took after the load until record processors had taken all of it."""
+    dropped_slices: int = 0
+    """There was no room for these."""
+
+
 class Summary(msgspec.Struct, kw_only=True):
     """One run's results. Console, CSV and JSON are made of this and nothing else."""
 
@@ -88,6 +106,8 @@ class Summary(msgspec.Struct, kw_only=True):
     workers: list[dict[str, Any]]
     credits: Ledger
     records: RecordLedger
+    deferred: Deferred | None = None
+    """None if record processors kept up."""
     token_source: str
     """`server`, `tokenizer`, `mixed` or `none`."""
     tokenizer: str
@@ -143,6 +163,7 @@ def summarise(partial: Partial, run: RunFacts) -> Summary:
             batches_lost=run.batches_lost_count,
             lines_lost=run.lines_lost_count,
         ),
+        deferred=_deferred(run),
         token_source=_token_source(partial),
         tokenizer=run.tokenizer,
         timestamp_source=run.timestamp_source,
@@ -157,15 +178,13 @@ def _result(metric: Metric, partial: Partial, view: RunView) -> MetricResult | N
     """The metric's statistics; None where it is undefined for this run."""
     match metric.kind:
         case Kind.PER_REQUEST:
-            return _distribution(metric, partial)
+            ranked, known = _with_bounds(metric, partial, view)
+            return describe(ranked, metric.unit, known)
         case Kind.LIST:
             return describe(partial.gaps, metric.unit)
         case Kind.ADJUSTED:
-            ranked = partial.samples.ranked(ROW[metric.adjusts])
-            if ranked.count and metric.adjusts in CENSORED_ROW:
-                bounds_row = CENSORED_ROW[metric.adjusts]
-                ranked = partial.samples.ranked_with(ROW[metric.adjusts], partial.bounds, bounds_row)
-            return adjusted(ranked, metric.unit, partial.totals.failed_count)
+            ranked, known = _with_bounds(BY_TAG[metric.adjusts], partial, view)
+            return adjusted(ranked, metric.unit, partial.totals.failed_count, known)
         case Kind.RUN:
             value = metric.function(view) if metric.function else math.nan
             return None if math.isnan(value) else MetricResult(metric.unit, {"avg": value})
@@ -173,13 +192,14 @@ def _result(metric: Metric, partial: Partial, view: RunView) -> MetricResult | N
             return _sweep(metric, partial)
 
 
-def _distribution(metric: Metric, partial: Partial) -> MetricResult | None:
+def _with_bounds(metric: Metric, partial: Partial, view: RunView) -> tuple[Ranked, Ranked]:
+    """The metric's values with those that are only lower bounds, and those that are known."""
     row = ROW[metric.tag]
     known = partial.samples.ranked(row)
-    if metric.tag not in CENSORED_ROW or not known.count:
-        return describe(known, metric.unit)
-    together = partial.samples.ranked_with(row, partial.bounds, CENSORED_ROW[metric.tag])
-    return describe(together, metric.unit, known)
+    is_streamed = known.count or (view.run.section("endpoint").get("streaming") and metric.tag in _OF_ANY_STREAM)
+    if metric.tag not in CENSORED_ROW or (metric.streaming_only and not is_streamed):
+        return known, known
+    return partial.samples.ranked_with(row, partial.bounds, CENSORED_ROW[metric.tag]), known
 
 
 def _sweep(metric: Metric, partial: Partial) -> MetricResult | None:
@@ -234,6 +254,18 @@ def _load(run: RunFacts, results: dict[str, MetricResult]) -> Load:
         achieved_rate=average("achieved_rate"),
         unsent_count=phase.ledger.unsent if phase else 0,
         in_flight_avg=average("effective_concurrency"),
+    )
+
+
+def _deferred(run: RunFacts) -> Deferred | None:
+    if not run.deferred_bytes and not run.dropped_slice_count:
+        return None
+    return Deferred(
+        bytes=run.deferred_bytes,
+        slices=run.deferred_slice_count,
+        longest_s=run.deferred_s,
+        after_load_s=run.deferred_after_load_s,
+        dropped_slices=run.dropped_slice_count,
     )
 
 

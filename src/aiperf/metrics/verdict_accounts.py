@@ -132,6 +132,11 @@ def _notes(view: RunView) -> Iterator[Reason]:
             f"and by the tokenizer in {t.tokenizer_counted_count:,}."
         )
         yield Reason("token_source", Severity.NOTE, text)
-    if run.deferred_bytes:
-        text = f"{run.deferred_bytes / 1e6:,.1f} MB of responses had to wait on disk for their record processor."
+    if run.deferred_bytes or run.dropped_slice_count:
+        text = (
+            f"{run.deferred_bytes / 1e6:,.1f} MB of responses had to wait on disk for their record processor, "
+            f"up to {run.deferred_after_load_s:,.1f} s after the load, which was not held back."
+        )
+        if run.dropped_slice_count:
+            text += f" {run.dropped_slice_count:,} slices found no room there: their records are lost."
         yield Reason("deferred", Severity.NOTE, text)

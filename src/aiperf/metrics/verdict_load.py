@@ -14,7 +14,7 @@ from aiperf.record.facts import NONE
 from aiperf.units import NS_PER_S
 
 LOAD_DEGRADED_FRACTION = 0.01
-"""A load of 99 % is within what repeated runs differ by (experiments `calm`, `rate`)."""
+"""A load of 99 % is within what repeated runs differ by (experiments `calm`, `calm rate`)."""
 LOAD_INVALID_FRACTION = 0.05
 """A load less than 95 % of what was asked for is another experiment (experiments `stopped`, `too fast`)."""
 
@@ -39,16 +39,21 @@ def _too_little(metrics: Mapping[str, MetricResult], share: float) -> list[Effec
 
 
 def _rearm_delay(view: RunView, metrics: Mapping[str, MetricResult]) -> Iterator[Reason]:
+    """Slots between two requests, by the records; before the first and after the last, by the workers."""
     t = view.totals
-    if t.due_count or not t.rearmed_count or not t.busy_ns:
+    if t.due_count or not t.busy_ns:
         return  # Without a request that was ever in flight there is no share of time to speak of.
-    share = t.rearm_delay_ns / max(1, t.rearm_delay_ns + t.busy_ns)
+    at_the_ends_s = sum(worker.observations.get("empty_slot_s", 0.0) for worker in view.run.workers)
+    empty_ns = t.rearm_delay_ns + at_the_ends_s * NS_PER_S
+    share = empty_ns / max(1, empty_ns + t.busy_ns)
     if share <= LOAD_DEGRADED_FRACTION:
         return
     effects = _too_little(metrics, share)
     asked = view.run.section("load").get("concurrency")
     achieved = f": {asked * (1 - share):.1f} of {asked} were in use on average" if asked else ""
-    text = f"Slots stood empty {share:.1%} of the time between two requests{achieved}. Latencies are of a lower load."
+    before = at_the_ends_s * NS_PER_S / empty_ns
+    where = "between two requests" if before < 0.5 else "before their first request, or after their last"
+    text = f"Slots stood empty {share:.1%} of the time, mostly {where}{achieved}. Latencies are of a lower load."
     yield Reason("rearm_delay", _weight(share), text + in_words(effects), effects)
 
 

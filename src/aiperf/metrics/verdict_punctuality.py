@@ -25,7 +25,7 @@ from aiperf.units import NS_PER_MS
 
 LAG_DEGRADED_FRACTION = 0.1
 """Arrivals this late, measured against the median of what is timed, blur the arrival pattern that was asked for. An
-idle core stays below 0.5 ms; a burnt one is at some ms (experiments `rate`, `rate, burnt`)."""
+idle core stays below 0.5 ms; a burnt one is at some ms (experiments `calm rate`, `burnt rate`)."""
 LAG_INVALID_FRACTION = 1.0
 """As late as the thing measured is long: the pattern is the client's own."""
 SKEW_DEGRADED_FRACTION = 0.05
@@ -79,10 +79,10 @@ def _dispatch_lag(view: RunView, metrics: Mapping[str, MetricResult]) -> Iterato
         for tag, bound in zip(_FROM_DUE, ("earliest_time_to_first_token", "earliest_request_latency"), strict=True)
     )
     effects = [each for each in found if each is not None]
+    waited = f" and let them wait {blocked_ms:,.1f} ms for a connection" if blocked_ms > NEGLIGIBLE_MS else ""
     text = (
-        f"The client was late: at p99 it took requests up {dispatched_ms:.1f} ms after they were due"
-        f"{f' and let them wait {blocked_ms:.1f} ms for a connection' if blocked_ms > NEGLIGIBLE_MS else ''}, which is "
-        f"{share:.0%} of the median {what}. Arrivals were less regular than asked for."
+        f"The client was late: at p99 it took requests up {dispatched_ms:,.1f} ms after they were due{waited}, which "
+        f"is {share:.0%} of the median {what}. Arrivals were less regular than asked for."
     )
     severity = weight(share, LAG_DEGRADED_FRACTION, LAG_INVALID_FRACTION)
     yield Reason("dispatch_lag", severity, text + in_words(effects), effects)

@@ -11,12 +11,13 @@ from aiperf.metrics.rates import RunView
 from aiperf.metrics.verdict_reasons import Direction, Effect, Reason, Severity, effect, in_words, shift, weight
 
 WIDTH_DEGRADED_FRACTION = 0.05
-"""A percentile that may be 5 % off cannot carry the comparisons of a few percent that benchmarks are made for. Runs on
-a machine of its own stay below 1 %; a worker that shares its core with two burners stays below too, as long as no gap
-between tokens passes unread (experiments `calm`, `burnt`)."""
+"""A percentile that may be 5 % off cannot carry the comparisons of a few percent that benchmarks are made for. An
+undisturbed worker is at 0, and so is one that shares its core with two burners as long as no gap between tokens passes
+unread; one under a CPU limit or a forced collector is at 18 to 29 % (experiments `calm`, `burnt`, `quota rate`,
+`collected`)."""
 WIDTH_INVALID_FRACTION = 0.25
 """A quarter off: not even the size is known. Reached when a worker stands still for longer than the latency
-(experiment `stopped`)."""
+(experiment `stopped rate`)."""
 NEGLIGIBLE_MS = 1.0
 """Of a latency. Below this no user notices, and no network repeats it."""
 NEGLIGIBLE_ITL_MS = 0.1
@@ -49,6 +50,9 @@ def _widths(view: RunView, metrics: Mapping[str, MetricResult]) -> Iterator[Reas
     if not effects:
         return
     worst = max(each.worst_fraction for each in effects)
+    per_user = metrics.get("output_token_throughput_per_user")
+    if per_user is not None and any(each.metric == itl for each in effects):
+        effects.append(Effect("output_token_throughput_per_user", Direction.EITHER, per_user.unit))  # 1 / ITL
     t = view.totals
     text = (
         f"Arrivals were not seen sharply, since the client was busy or chunks came in bunches: "

@@ -6,6 +6,7 @@ it came true (`aiperf.metrics.promise`).
 It changes nothing that is sent. Durations carry their unit in the value.
 """
 
+from pathlib import Path
 from typing import Annotated
 
 from pydantic import AfterValidator as Checked
@@ -18,7 +19,7 @@ Duration = Annotated[str, Checked(duration_text)]
 
 
 class ExpectationPlan(Section):
-    """How fast you expect the service to be. Nothing is sent otherwise for it: sizes and the promise follow from it."""
+    """What you expect of service and machine. Nothing is sent otherwise: sizes and the promise follow from it."""
 
     expected_ttft: Annotated[
         Duration | None,
@@ -27,6 +28,14 @@ class ExpectationPlan(Section):
     expected_itl: Annotated[
         Duration | None,
         option("Inter-token latency that you expect on average, such as 30ms.", "--itl", metavar="DURATION"),
+    ] = None
+
+    costs_from: Annotated[
+        Path | None,
+        option(
+            "Summary (profile_export_aiperf.json) of a run on such a machine: CPU times are scaled by what it needed.",
+            "--costs-from",
+        ),
     ] = None
 
     @property

@@ -9,7 +9,7 @@ but the value of `"id"`, which no dialect looks at; that this holds for the read
 reading it again with another id. What is not remembered: reads that blame the server, that call tools (an `id` may
 stand in their arguments), or that are long.
 
-Measured (benchmarks/record_assembly.py): see there for one-chunk requests with and without.
+Measured (benchmarks/record_assembly.py): 9 instead of 15 µs for a one-chunk request, from the slice to the record.
 """
 
 import re
@@ -23,7 +23,7 @@ LIMIT_BYTES = 8 << 10
 """Of a read that is remembered; one of more is rare, and rarely seen again."""
 KNOWN_MAX = 512
 """With more, all are forgotten: what repeats is soon known again."""
-PATIENCE = 1_000
+PATIENCE = 256
 """So many more misses than hits, and nothing is remembered any more: this server never repeats itself."""
 
 DONE = b"[DONE]"

@@ -34,6 +34,8 @@ LABEL_WIDTH = 12
 NUMBER_WIDTH = 7
 STATUS_STYLE = {"valid": "green", "degraded": "yellow", "invalid": "bold red"}
 FROM_DUE = "  from intended time"
+RARE = ("p99.9", "p99.99")
+"""Shown as soon as the sample is large enough for them: as columns if there is room, else under the table."""
 SIGNS = {Severity.DEGRADED: "!", Severity.INVALID: "!!"}
 """Beside what a reason of the verdict touches."""
 SIGN_STYLE = {"!": "yellow", "!!": "bold red"}
@@ -87,7 +89,7 @@ def render(summary: Summary, width: int, artifact_dir: Path | None = None) -> "G
     parts: list[Table | Text] = [_heading(summary), _line()]
     rows = _table_rows(summary)
     if rows:
-        parts += [_statistics_table(rows, width, summary), *_footnotes(rows, summary), _line()]
+        parts += [_statistics_table(rows, width, summary), *_footnotes(rows, width, summary), _line()]
     parts += [_facts(summary, artifact_dir, width - LABEL_WIDTH)]
     return Group(*parts)
 
@@ -147,7 +149,7 @@ def _statistics_table(rows: Sequence[Row], width: int, summary: Summary) -> "Tab
 
     names = ["avg", "p50", "p90", "p95", "p99"]
     if width >= WIDE:
-        names = ["avg", "min", "p50", "p90", "p95", "p99", "max"]
+        names = ["avg", "min", "p50", "p90", "p95", "p99", *_rare_columns(rows, width), "max"]
     table = Table(box=None, padding=(0, 0), pad_edge=False, header_style="dim", expand=False)
     table.add_column("", width=27, no_wrap=True)
     table.add_column("", width=8, no_wrap=True, style="dim")
@@ -155,11 +157,26 @@ def _statistics_table(rows: Sequence[Row], width: int, summary: Summary) -> "Tab
         table.add_column(name, justify="right", width=9 if width < WIDE else 10, no_wrap=True)
     for tag, label, result in rows:
         unit = result.unit.removesuffix("/user")
-        cells = [_cell(result, name) for name in names]
+        cells = [_cell(result, name) if name in result.statistics else _line() for name in names]
         sign = _sign(summary, tag)
         named = _line(label, "" if label != FROM_DUE else "dim")
         table.add_row(named.append(f" {sign}", SIGN_STYLE[sign]) if sign else named, unit, *cells)
     return table
+
+
+def _rare_columns(rows: Sequence[Row], width: int) -> list[str]:
+    """The percentiles beyond p99 that some row has, if all of them fit into the table."""
+    names = [name for name in RARE if any(name in row.result.statistics for row in rows)]
+    return names if width >= WIDE + 10 * len(names) else []
+
+
+def _rare_lines(rows: Sequence[Row]) -> Iterator["Text"]:
+    """Percentiles beyond p99 that are no columns."""
+    yield _line("Beyond p99:", "dim")
+    for _, label, result in rows:
+        rare = [f"{name} {_cell(result, name).plain} {result.unit}" for name in RARE if name in result.statistics]
+        if rare and result.unit == "ms":
+            yield _line(f"  {label:<25}{', '.join(rare)}", "dim")
 
 
 def _cell(result: MetricResult, name: str) -> "Text":
@@ -194,7 +211,9 @@ def _is_streaming(summary: Summary) -> bool:
     return bool((summary.input_config.get("endpoint") or {}).get("streaming"))
 
 
-def _footnotes(rows: Sequence[Row], summary: Summary) -> Iterator["Text"]:
+def _footnotes(rows: Sequence[Row], width: int, summary: Summary) -> Iterator["Text"]:
+    if any(name in row.result.statistics for row in rows for name in RARE) and not _rare_columns(rows, width):
+        yield from _rare_lines(rows)
     if any(_sign(summary, row.tag) for row in rows):
         yield _line("! may be off, !! is too far off to be used: the verdict says how far", "dim")
     if not _is_streaming(summary):
@@ -211,7 +230,7 @@ def _footnotes(rows: Sequence[Row], summary: Summary) -> Iterator["Text"]:
                 between = f"{low} {result.unit} or more" if high == "∞" else f"{low} to {high} {result.unit}"
                 yield _line(f"  {label:<25}{between}", "dim")
     if any(row.result.lower_bounds for row in rows):
-        yield _line("≥ may be higher: requests were cut before they had ended", "dim")
+        yield _line("≥ may be higher: requests were cut before they had ended, or were never sent", "dim")
     error = max(row.result.relative_error for row in rows)
     if error:
         yield _line(
@@ -361,9 +380,10 @@ def _verdict(summary: Summary) -> Iterator["Text"]:
     }
     yield _line().append(status, STATUS_STYLE.get(status, "")).append(f"  {words.get(status, '')}", "dim")
     for reason in serious:
-        yield _line(f"{SIGNS[reason.severity]} ", SIGN_STYLE[SIGNS[reason.severity]]).append(_printable(reason.text))
+        sign = SIGNS[reason.severity]
+        yield _line().append(f"{sign} ", SIGN_STYLE[sign]).append(_printable(reason.text))
     for cause in summary.verdict.causes[:CAUSES_SHOWN] if serious else ():
-        yield _line(f"Likely cause: {_printable(cause.text)}")
+        yield _line(f"Meanwhile: {_printable(cause.text)}", "dim")
     for reason in notes:
         yield _line(f"Note: {_printable(reason.text)}", "dim")
 

@@ -1,6 +1,7 @@
 """`profile_export_aiperf.csv`: the summary's numbers in two blocks, as AIPerf's readers know them.
 
 Owns: the columns and their order. Does not own: the numbers. Full precision: two decimals would hide microseconds.
+What limits a number's meaning stands behind the numbers, where readers by name or by position do not stumble over it.
 """
 
 import csv
@@ -9,11 +10,17 @@ import math
 from pathlib import Path
 
 from aiperf.metrics.catalog import BY_TAG
+from aiperf.metrics.distribution import MetricResult, insufficient_for
 from aiperf.metrics.summary import Summary
 from aiperf.report.atomic import write_atomic
 
 FILE_SUFFIX = "_aiperf.csv"
 STATISTICS = ("avg", "min", "max", "sum", "p1", "p5", "p10", "p25", "p50", "p75", "p90", "p95", "p99", "std")
+RARE = ("p99.9", "p99.99", "count")
+"""Behind those: AIPerf has them not. Empty where the sample is too small."""
+MARKS = ("lower_bounds", "bound_count", "insufficient_for", "relative_error")
+"""As in the JSON export: statistics that may be higher (≥), values that are lower bounds, percentiles for which there
+are too few samples, and the error of a sketch's percentiles; names are separated by blanks."""
 
 
 def csv_text(summary: Summary) -> str:
@@ -21,15 +28,25 @@ def csv_text(summary: Summary) -> str:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     distributions = {tag: result for tag, result in summary.metrics.items() if len(result.statistics) > 1}
-    writer.writerow(["Metric", *STATISTICS])
+    writer.writerow(["Metric", *STATISTICS, *RARE, *MARKS])
     for tag, result in distributions.items():
-        writer.writerow([_name(tag, result.unit), *(_number(result.statistics.get(name)) for name in STATISTICS)])
+        numbers = (_number(result.statistics.get(name)) for name in (*STATISTICS, *RARE))
+        writer.writerow([_name(tag, result.unit), *numbers, *_marks(result)])
     writer.writerow([])
     writer.writerow(["Metric", "Value"])
     for tag, result in summary.metrics.items():
         if tag not in distributions:
             writer.writerow([_name(tag, result.unit), _number(result.statistics["avg"])])
     return text.getvalue()
+
+
+def _marks(result: MetricResult) -> list[str]:
+    return [
+        " ".join(result.lower_bounds),
+        _number(result.bound_count) if result.bound_count else "",
+        " ".join(insufficient_for(result)),
+        _number(result.relative_error) if result.relative_error else "",
+    ]
 
 
 def write_csv(path: Path, summary: Summary) -> None:

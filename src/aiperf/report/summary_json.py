@@ -14,14 +14,14 @@ import msgspec
 
 from aiperf.errors import InfrastructureError
 from aiperf.metrics.catalog import BY_TAG
-from aiperf.metrics.distribution import RARE_PERCENTS, MetricResult, percentile_name
+from aiperf.metrics.distribution import MetricResult, insufficient_for
 from aiperf.metrics.summary import Summary
 from aiperf.report.atomic import write_atomic
 
 FILE_SUFFIX = "_aiperf.json"
 """After the export prefix: `profile_export_aiperf.json`."""
 _HEAD = ("schema_version", "aiperf_version", "benchmark_id")
-_MARKS = ("lower_bounds", "insufficient_for", "p99_interval", "relative_error")
+_MARKS = ("lower_bounds", "bound_count", "insufficient_for", "p99_interval", "relative_error")
 """Keys of a metric beside its unit and statistics."""
 
 
@@ -38,6 +38,8 @@ def _entry(result: MetricResult) -> dict[str, Any]:
     entry: dict[str, Any] = {"unit": result.unit} | result.statistics
     if result.lower_bounds:
         entry["lower_bounds"] = result.lower_bounds
+    if result.bound_count:
+        entry["bound_count"] = result.bound_count
     if too_small := insufficient_for(result):
         entry["insufficient_for"] = too_small
     if result.p99_interval is not None:
@@ -45,14 +47,6 @@ def _entry(result: MetricResult) -> dict[str, Any]:
     if result.relative_error:
         entry["relative_error"] = result.relative_error
     return entry
-
-
-def insufficient_for(result: MetricResult) -> list[str]:
-    """The percentiles that the sample is too small to support at 99 % confidence."""
-    count = result.statistics.get("count")
-    if count is None or "p50" not in result.statistics:
-        return []
-    return [percentile_name(percent) for percent, least in RARE_PERCENTS.items() if count < least]
 
 
 def write_summary(path: Path, summary: Summary) -> None:
@@ -87,6 +81,7 @@ def _result(entry: dict[str, Any]) -> MetricResult:
         unit=entry["unit"],
         statistics=statistics,
         lower_bounds=entry.get("lower_bounds", []),
+        bound_count=entry.get("bound_count", 0),
         p99_interval=None if interval is None else (interval[0], math.inf if interval[1] is None else interval[1]),
         relative_error=entry.get("relative_error", 0.0),
     )

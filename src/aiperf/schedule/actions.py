@@ -64,6 +64,10 @@ class FinishPhase:
     ledger: Ledger
     unplaced_slot_ns: int = 0
     """Slots of the concurrency that no worker could hold, times how long, until nothing was to be dispatched."""
+    unsent_runs: bytes = b""
+    """The unsent arrivals: int64 pairs, see `unsent.runs_of`."""
+    unsent_until_ns: int = -1
+    """They were unsent at this instant."""
 
 
 WorkerAction = PrepareWorker | IssueCredits | SetSlots | EndCredits | CutWorker

@@ -29,13 +29,13 @@ from aiperf.schedule.actions import (
     PrepareWorker,
     SetSlots,
 )
-from aiperf.schedule.arrivals import Arrivals
 from aiperf.schedule.hands import Hand
 from aiperf.schedule.ledger import CreditReturn, Ledger
 from aiperf.schedule.lending import give_free_slots, level_free_slots, take_idle_slots
 from aiperf.schedule.phases import Mode, PhasePlan
 from aiperf.schedule.shares import WorkerShare, even_shares, fewest_workers
 from aiperf.schedule.unplaced import UnplacedSlots
+from aiperf.schedule.unsent import arrivals_of, runs_of
 from aiperf.units import NS_PER_MS, NS_PER_S
 
 NONE = -1
@@ -77,9 +77,7 @@ class Scheduler:
         self._lends = lends
         self._awaits_workers = awaits_workers
         self._prefetch_s = max(PREFETCH_MIN_S, PREFETCH_RETURNS * return_interval_s)
-        self._arrivals = (
-            None if plan.rate_rps is None else Arrivals(plan.pattern, plan.rate_rps, plan.smoothness, plan.seed)
-        )
+        self._arrivals = arrivals_of(plan)
         self._limit = NO_LIMIT if plan.request_count is None else plan.request_count
         self._hands: dict[str, Hand] = {}
         """The workers in use, in the order arrivals are dealt."""
@@ -233,12 +231,16 @@ class Scheduler:
         """Arrivals due before the phase ended, or until now; in closed loop none: there the slots ask."""
         if self._arrivals is None or self._start_ns == NONE:
             return 0
-        ends_ns = [instant for instant in (self._stop_ns, self._ended_early_ns) if instant != NONE]
+        ends_ns = self._ends_ns()
         if not self._finished:
             ends_ns.append(self._now_ns)
         if not ends_ns:
             return self._limit
         return min(self._limit, self._arrivals.count_before(min(ends_ns) - self._start_ns))
+
+    def _ends_ns(self) -> list[int]:
+        """Instants from which on nothing is dispatched, as far as they are known: by the plan, by an order."""
+        return [instant for instant in (self._stop_ns, self._ended_early_ns) if instant != NONE]
 
     # Credits
 
@@ -356,7 +358,8 @@ class Scheduler:
             self._ended_early_ns = now_ns
         self._finished, self._supply_ended, self._next_tick_ns = True, True, NONE
         self._unplaced.end(now_ns)
-        return [FinishPhase(self.ledger, self._unplaced.slot_ns)]
+        unsent = runs_of(self._unused, self._handed, self._asked_count())
+        return [FinishPhase(self.ledger, self._unplaced.slot_ns, unsent.tobytes(), min([*self._ends_ns(), now_ns]))]
 
     # Slots
 

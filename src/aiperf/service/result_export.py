@@ -6,11 +6,12 @@ Owns: which files are written, under which names and in which order. Does not ow
 The summary is written last: where it is, everything it names is there too.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import msgspec
+import numpy as np
 
 from aiperf import __version__
 from aiperf.dataset.store import Store
@@ -25,13 +26,15 @@ from aiperf.report import console, csv_export, inputs_json, summary_json
 from aiperf.report.atomic import atomic_file
 from aiperf.report.shards import completion_ranks, merge_shards
 from aiperf.schedule.ledger import Ledger
-from aiperf.schedule.phases import PhaseKind
+from aiperf.schedule.phases import PhaseKind, phases
+from aiperf.schedule.unsent import waits_ns
 from aiperf.service.calibration_export import export_calibration
 from aiperf.service.column_messages import LineKind
 from aiperf.service.dataset_manager import STORE_NAME
 from aiperf.service.layout import LOG_NAME, SINGLETONS, Layout, ServiceType
 from aiperf.service.line_store import LineStore
 from aiperf.service.process_cost import process_cost
+from aiperf.units import NS_PER_MS
 from aiperf.wire.messages import ExportResults, PhaseFinished, ResultsExported
 
 LINES_LOST = "they were lost with their record processor, or on the way"
@@ -79,6 +82,7 @@ def export_results(order: ExportResults, received: Received, layout: Layout, pla
         if missing:
             warnings.append(f"{name} lacks {missing} lines: {LINES_LOST}")
             lines_lost_count = max(lines_lost_count, missing)
+    _count_unsent(partial, order, plan, layout.random_seed)
     if received.lost_batch_count:
         warnings.append(f"{received.lost_batch_count} batches of records did not arrive")
 
@@ -105,6 +109,17 @@ def export_results(order: ExportResults, received: Received, layout: Layout, pla
         first_error=_first_error(summary),
         heaviest_reason=summary.verdict.reasons[0].text if summary.verdict.reasons else "",
     )
+
+
+def _count_unsent(partial: Partial, order: ExportResults, plan: Plan, seed: int) -> None:
+    """Arrivals of the measured phase that were never sent bound what is measured from the intended time."""
+    measured = next((phase for phase in order.phases if phase.phase == PhaseKind.PROFILING), None)
+    if measured is None or not measured.unsent_runs:
+        return
+    planned = next(phase for phase in phases(plan, seed) if phase.phase == PhaseKind.PROFILING)
+    runs = np.frombuffer(measured.unsent_runs, np.int64).reshape(-1, 2)
+    for waited_ns in waits_ns(planned, runs, measured.unsent_until_ns, measured.start_ns):
+        partial.add_unsent(waited_ns / NS_PER_MS)
 
 
 def _sessions(store: Store) -> Any:
@@ -165,7 +180,11 @@ def _run_facts(
         workers=workers,
         lost_services=[f"{name}: {reason}" for name, reason in reasons.items()],
         slices_lost_count=order.lost_slice_count,
-        deferred_bytes=sum(int(worker.observations.get("deferred_bytes", 0)) for worker in workers),
+        deferred_bytes=int(sum(_observed(workers, "deferred_bytes"))),
+        deferred_slice_count=int(sum(_observed(workers, "deferred_slice_count"))),
+        deferred_s=max(_observed(workers, "deferred_s"), default=0.0),
+        deferred_after_load_s=max(_observed(workers, "deferred_after_load_s"), default=0.0),
+        dropped_slice_count=int(sum(_observed(workers, "dropped_slice_count"))),
         tokenizer=order.tokenizer,
         timestamp_source=_timestamp_source(order.worker_observations),
         warnings=warnings,
@@ -189,6 +208,11 @@ def _processes(order: ExportResults, received: Received, layout: Layout) -> dict
     if len(layout.host_of(ServiceType.RECORDS_MANAGER).services) < len(SINGLETONS):
         return order.processor_observations
     return order.processor_observations | {"control": process_cost(received.cpu_at_start_s)}
+
+
+def _observed(workers: Sequence[WorkerFacts], name: str) -> list[Any]:
+    """What each worker observed by that name."""
+    return [worker.observations.get(name, 0) for worker in workers]
 
 
 def _ledger(phase: PhaseFinished, totals: Totals) -> Ledger:

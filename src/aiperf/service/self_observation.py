@@ -1,22 +1,21 @@
 """What a worker sees of itself while the measured phase lasts: how late its loop and timers were, what held it up.
 
 Owns: the window from the preparation of the measured phase to the hand-over, delays and their percentiles, pauses of
-the garbage collector, CPU time and memory. Does not own: what the kernel counts of its CPUs (`cpu_pressure`), what the
-client counts (`endpoint.counters`), what it all means for the numbers (`aiperf.metrics.verdict_symptoms`).
+the garbage collector. Does not own: CPU time and memory (`process_cost`), what the kernel counts of its CPUs
+(`cpu_pressure`), what the client counts (`endpoint.counters`), what it all means for the numbers
+(`aiperf.metrics.verdict_symptoms`).
 
 Before the window and outside of it nothing is counted. On the timing path it costs one addition per wake-up.
 """
 
 import gc
-import resource
-import sys
 import time
 from typing import Any
 
 from aiperf.service.cpu_pressure import CpuPressure, read_cpu_pressure
+from aiperf.service.process_cost import cpu_s, process_cost
 from aiperf.units import NS_PER_MS, NS_PER_S
 
-BYTES_PER_MB = 1_000_000
 _STEPS_PER_DOUBLING = 8
 _STEP_BITS = 3
 
@@ -84,7 +83,7 @@ class SelfObservation:
 
     def _start_over(self) -> None:
         self._began_ns = time.monotonic_ns()
-        self._cpu_at_start_s = time.process_time()
+        self._cpu_at_start_s = cpu_s()
         self._pressure_at_start: CpuPressure = read_cpu_pressure()
         self._loop_lag, self._timer_error, self._gc_pauses = Delays(), Delays(), Delays()
 
@@ -118,8 +117,7 @@ class SelfObservation:
         pauses = self._gc_pauses
         return {
             "observed_s": (time.monotonic_ns() - self._began_ns) / NS_PER_S,
-            "cpu_s": time.process_time() - self._cpu_at_start_s,
-            "memory_max_mb": _memory_max_bytes() / BYTES_PER_MB,
+            **process_cost(self._cpu_at_start_s),
             **pressure.observations(),
             **self._loop_lag.observations("loop_lag"),
             **self._timer_error.observations("timer_error"),
@@ -134,9 +132,3 @@ class SelfObservation:
         elif self._gc_began_ns:
             self._gc_pauses.add(time.monotonic_ns() - self._gc_began_ns)
             self._gc_began_ns = 0
-
-
-def _memory_max_bytes() -> int:
-    """The most memory that this process has had at once, since it began. Source: getrusage(2)."""
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024

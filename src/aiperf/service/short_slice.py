@@ -6,6 +6,8 @@ Since Linux 6.12 a thread of the ordinary scheduling class may say how long its 
 `sched_setattr`, 0.1 to 100 ms; the usual is some milliseconds). It gets the same share of the CPU. But its next turn is
 due sooner, so when it wakes up it goes before those whose turns are long. What a worker does between two waits takes a
 fraction of a millisecond, and what is late on it is chunks that then share a read. No right is needed.
+Measured (benchmarks/short_slices.py) on a core that two others want all of: in four rounds of five its lateness at p99
+fell by a quarter to a third.
 Source: Linux, Documentation/scheduler/sched-eevdf.rst; sched_setattr(2).
 """
 

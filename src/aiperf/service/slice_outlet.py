@@ -1,82 +1,48 @@
 """The worker's way out for slices: to one record processor, over disk when that one does not keep up.
 
-Owns: which record processor gets this worker's slices, the order and number of slices, spilling. Does not own: what is
-in a slice (`aiperf.record.slices`).
+Owns: which record processor gets this worker's slices, the order and number of slices, when they are spilled. Does not
+own: what is in a slice (`aiperf.record.slices`), the files they wait in (`spill_file`).
 
 The wire refuses when the record processor is too far behind. The slice then goes to a spill file, and so do all after
 it until the file has been sent: order is kept and the worker neither waits nor grows. A record processor that is lost
 takes what it had with it; the next slices go to another one in reach. Streams that were under way arrive there without
 a head, by which it knows them as orphans. Without any in reach slices are dropped: the ledger of credits knows how many
 requests ended, and so how many records are lost.
+
+So nothing here grows: about a slice in the writer, `FUNNEL_BOUND_MESSAGES` in the wire, the rest on disk. When the disk
+has no room left, slices are dropped and the user is told; the record processor knows by their numbers what it lacks.
+The load goes on in any case.
 """
 
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import BinaryIO
-
-import msgspec
 
 from aiperf.record.slices import SliceWriter
+from aiperf.service.spill_file import SpillFile
+from aiperf.units import NS_PER_S
 from aiperf.wire.ports import Frames, Pattern, Port, Wire
 
 log = logging.getLogger(__name__)
 
 RETRY_INTERVAL_S = 0.005
-
-
-class SpillFile:
-    """Frames on disk, first in, first out. Made when first needed, emptied when it was read to its end."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._file: BinaryIO | None = None
-        self._read_at = 0
-        self.waiting_count = 0
-        self.total_bytes = 0
-
-    def append(self, frames: Frames) -> None:
-        if self._file is None:
-            self._file = self._path.open("w+b")
-        packed = msgspec.msgpack.encode([bytes(frame) for frame in frames])
-        self._file.seek(0, 2)
-        self._file.write(len(packed).to_bytes(8, "big") + packed)
-        self.waiting_count += 1
-        self.total_bytes += len(packed)
-
-    def peek(self) -> list[bytes]:
-        """The oldest message. Raises: AssertionError if nothing is waiting."""
-        assert self._file is not None
-        self._file.seek(self._read_at)
-        length = int.from_bytes(self._file.read(8), "big")
-        return msgspec.msgpack.decode(self._file.read(length), type=list[bytes])
-
-    def advance(self) -> None:
-        """Forgets the oldest message."""
-        assert self._file is not None
-        self._file.seek(self._read_at)
-        self._read_at += 8 + int.from_bytes(self._file.read(8), "big")
-        self.waiting_count -= 1
-        if not self.waiting_count:
-            self._file.truncate(0)
-            self._read_at = 0
-
-    def clear(self) -> None:
-        if self._file is not None:
-            self._file.truncate(0)
-        self._read_at = self.waiting_count = 0
-
-    def close(self) -> None:
-        if self._file is not None:
-            self._file.close()
-            self._path.unlink(missing_ok=True)
+SPILLED_PER_FLUSH = 4
+"""While the load goes on, no more spilled slices than that are sent at a time: at 1 MiB each, a few milliseconds in
+which no stamp is read. New slices come one at a time, so the file empties all the same."""
 
 
 class SliceOutlet:
     """Takes what the client sees (`on_head`, `on_read`, `on_end`) and lets it leave in slices."""
 
-    def __init__(self, name: str, connect: Callable[[str], Port], data_dir: Path) -> None:
+    def __init__(
+        self,
+        name: str,
+        connect: Callable[[str], Port],
+        data_dir: Path,
+        tell: Callable[[str], object] = lambda _: None,
+    ) -> None:
+        """`tell` gets what the user should know, once."""
         self._writer = SliceWriter(on_full=self.flush)
         self._worker_index = 0
         self._connect = connect
@@ -85,6 +51,13 @@ class SliceOutlet:
         self._port: Port | None = None
         self._spill = SpillFile(data_dir / f"{name}.spill")
         self._earlier_counts: dict[str, int] = {}
+        self._name = name
+        self._data_dir = data_dir
+        self._tell = tell
+        self._spilling_since_ns = -1
+        self._deferred_ns = self._deferred_after_load_ns = 0
+        self.dropped_count = 0
+        """Slices for which there was no room on disk."""
         self.on_head = self._writer.on_head
         self.on_read = self._writer.on_read
         self.on_end = self._writer.on_end
@@ -93,6 +66,15 @@ class SliceOutlet:
     def deferred_bytes(self) -> int:
         """How much went over the disk because the record processor did not keep up."""
         return self._spill.total_bytes
+
+    def observations(self) -> dict[str, float]:
+        """What came of a record processor that did not keep up, by name with unit."""
+        return {
+            "deferred_slice_count": self._spill.total_count,
+            "deferred_s": self._deferred_ns / NS_PER_S,
+            "deferred_after_load_s": self._deferred_after_load_ns / NS_PER_S,
+            "dropped_slice_count": self.dropped_count,
+        }
 
     @property
     def size_bytes(self) -> int:
@@ -132,27 +114,48 @@ class SliceOutlet:
     def flush(self, now_ns: int) -> None:
         """Cuts a slice of what has gathered and lets it go, without waiting."""
         frames = self._writer.take(now_ns)
-        self._send_spilled()
+        self._send_spilled(now_ns, SPILLED_PER_FLUSH)
         if frames is None or self._port is None:
             return
         if self._spill.waiting_count or not self._port.send(frames):
-            self._spill.append(frames)
+            self._defer(frames, now_ns)
 
     async def drain(self, now_ns: Callable[[], int]) -> None:
         """Lets everything go and waits until the wire has taken it, or the last record processor is lost."""
-        self.flush(now_ns())
+        began_ns = now_ns()
+        self.flush(began_ns)
         while self._spill.waiting_count:
             await asyncio.sleep(RETRY_INTERVAL_S)
-            self._send_spilled()
+            self._send_spilled(now_ns(), self._spill.waiting_count)
+            self._deferred_after_load_ns = now_ns() - began_ns
 
     def close(self) -> None:
         self._spill.close()
         if self._port is not None:
             self._port.close()
 
-    def _send_spilled(self) -> None:
-        while self._spill.waiting_count and self._port is not None and self._port.send(self._spill.peek()):
+    def _defer(self, frames: Frames, now_ns: int) -> None:
+        if self._spilling_since_ns < 0:
+            self._spilling_since_ns = now_ns
+        try:
+            self._spill.append(frames)
+        except OSError as error:
+            self.dropped_count += 1
+            if self.dropped_count == 1:
+                text = (
+                    f"{self._name}: its record processor did not keep up, and {self._data_dir} has no room for what "
+                    f"waits ({error.strerror}): responses are dropped. The load goes on; their records are lost."
+                )
+                log.error("%s", text)
+                self._tell(text)
+
+    def _send_spilled(self, now_ns: int, at_most: int) -> None:
+        while at_most and self._spill.waiting_count and self._port is not None and self._port.send(self._spill.peek()):
             self._spill.advance()
+            at_most -= 1
+        if self._spilling_since_ns >= 0 and not self._spill.waiting_count:
+            self._deferred_ns += now_ns - self._spilling_since_ns
+            self._spilling_since_ns = -1
 
     def _turn_to_a_processor(self) -> None:
         if self._port is not None:

@@ -248,10 +248,18 @@ class TimingManager:
         log.info("phase %d accounted for: %s", self._start.plan.phase, counts)
         start = self._start
         now_ns, unplaced_s = self._clock.now_ns(), action.unplaced_slot_ns / NS_PER_S
-        lost = self._lost_workers
-        self._seat.send(
-            PhaseFinished(start.plan.phase, start.start_ns, start.stop_ns, now_ns, counts, unplaced_s, lost)
+        finished = PhaseFinished(
+            phase=start.plan.phase,
+            start_ns=start.start_ns,
+            stop_ns=start.stop_ns,
+            end_ns=now_ns,
+            ledger=counts,
+            unplaced_slot_s=unplaced_s,
+            lost_workers=self._lost_workers,
+            unsent_runs=action.unsent_runs,
+            unsent_until_ns=action.unsent_until_ns,
         )
+        self._seat.send(finished)
 
     def _send(self, worker: str, message: Message) -> None:
         if not self._credits.send([encode(message)], worker):

@@ -31,6 +31,7 @@ from aiperf.service.garbage import TIMING_THRESHOLDS, set_aside
 from aiperf.service.membership import DismissedError
 from aiperf.service.self_observation import SelfObservation
 from aiperf.service.slice_outlet import SliceOutlet
+from aiperf.service.slot_gaps import SlotGaps
 from aiperf.service.supply import Supply
 from aiperf.service.together import run_together
 from aiperf.units import NS_PER_S
@@ -40,6 +41,7 @@ from aiperf.wire.messages import (
     CreditOrder,
     Exit,
     FlushRecords,
+    Notice,
     PreparePhase,
     RecordProcessorAdded,
     RecordsFlushed,
@@ -128,7 +130,8 @@ class Worker:
         self._slots_max = slots_max
         self._dispatcher = Dispatcher(slots_max)
         self._observation = SelfObservation()
-        self._outlet = SliceOutlet(seat.name, connect_records, data_dir)
+        self._gaps = SlotGaps()
+        self._outlet = SliceOutlet(seat.name, connect_records, data_dir, self._tell)
         self._deferred_before = 0
         """Bytes that were spilled before the measured phase."""
         self._client = make_client(self)
@@ -173,7 +176,11 @@ class Worker:
 
     def _last_observations(self) -> dict[str, float]:
         """The same at the end, and how its process fared in the measured phase, which is the last."""
-        return self.health() | self._observation.observations() | {"starved_slot_s": self._account.starved_slot_s}
+        slots = {
+            "starved_slot_s": self._account.starved_slot_s,
+            "empty_slot_s": self._gaps.empty_slot_s(self._freed_ns),
+        }
+        return self.health() | self._observation.observations() | slots
 
     # The control bus
 
@@ -206,6 +213,7 @@ class Worker:
         await self._welcomed.wait()
         if configure.waits_for_model:
             await self._wait_for_model(self._store.body(0))
+        set_aside(TIMING_THRESHOLDS)  # the most of it, before anybody waits for this worker
         self._seat.send(ServiceReady(self._seat.name))
         await self._flush_slices()
 
@@ -233,13 +241,12 @@ class Worker:
 
     async def _hand_over_everything(self) -> None:
         await self._outlet.drain(self._clock.now_ns)
-        flushed = RecordsFlushed(
-            self._seat.name,
-            self._outlet.slice_counts(),
-            self._outlet.deferred_bytes - self._deferred_before,
-            self._last_observations(),
-        )
-        self._seat.send(flushed)
+        observations = self._last_observations() | self._outlet.observations()
+        deferred_bytes = self._outlet.deferred_bytes - self._deferred_before
+        self._seat.send(RecordsFlushed(self._seat.name, self._outlet.slice_counts(), deferred_bytes, observations))
+
+    def _tell(self, text: str) -> None:
+        self._seat.send(Notice(text, lasting=True))
 
     # The credit socket
 
@@ -254,6 +261,7 @@ class Worker:
                     self._account.take(message)
                 except ValueError as error:
                     await self._leave_before_time(str(error))
+                self._gaps.take(message, self._clock.now_ns())
                 if isinstance(message, PreparePhase):
                     kind = kind_of(message.phase)
                     self._first_target, self._heads = self._lanes.get(kind, self._endpoint_lane)
@@ -309,8 +317,11 @@ class Worker:
         position = credit % len(heads)
         handle = self._handle = self._handle + 1
         rearm_delay_ns = -1
-        if due_ns < 0 and self._freed_ns:
-            rearm_delay_ns = now_ns - self._freed_ns.popleft()
+        if due_ns < 0:
+            if self._freed_ns:
+                rearm_delay_ns = now_ns - self._freed_ns.popleft()
+            else:
+                self._gaps.first_dispatch(now_ns)
         self._client.submit(
             Exchange(
                 handle,

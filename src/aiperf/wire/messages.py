@@ -162,6 +162,10 @@ class PhaseFinished(Message):
     """Slots of the concurrency that no worker could hold, times how long."""
     lost_workers: dict[str, tuple[int, int]] = {}
     """Of each worker that was lost in it: requests whose credits it had returned, and credits it had not."""
+    unsent_runs: bytes = b""
+    """Which arrivals were never sent: int64 pairs, first index and how many. When they were due, the plan knows."""
+    unsent_until_ns: int = -1
+    """They were unsent at this instant, from which on nothing was dispatched."""
 
 
 class StopPhase(Message):

@@ -4,6 +4,7 @@ import resource
 import shutil
 import socket
 import subprocess
+import time
 from collections import Counter
 from contextlib import closing
 
@@ -13,6 +14,7 @@ from tests.ports import dead_port, free_port
 
 from aiperf.endpoint.exchange import ErrorKind, Outcome
 from aiperf.endpoint.local_ports import PortShare
+from aiperf.endpoint.resolver import Address
 
 
 def answer_all(peer):
@@ -23,9 +25,9 @@ def answer_all(peer):
 class Listener:
     """Listens on a port that connections do not come from, keeps every connection and never answers."""
 
-    def __init__(self, host: str = "127.0.0.1", *, backlog: int = 100) -> None:
+    def __init__(self, host: str = "127.0.0.1", *, backlog: int = 100, port: int = 0) -> None:
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        self._listener = socket.create_server((host, free_port()), family=family, backlog=backlog)
+        self._listener = socket.create_server((host, port or free_port()), family=family, backlog=backlog)
         self._listener.setblocking(False)
         self._kept: list[socket.socket] = []
         port = self._listener.getsockname()[1]
@@ -69,7 +71,11 @@ def test_no_local_port_left_is_this_sides_failure(listen, bench, stack):
     assert "no local port is left on this side" in exchanges[-1].error_text
 
 
-def test_each_source_address_brings_its_own_ports(listen, bench, stack):
+@pytest.mark.parametrize("windows", [True, False], ids=["windows", "no windows"])
+def test_each_source_address_brings_its_own_ports(listen, bench, stack, monkeypatch, windows):
+    """Also where the kernel cannot be told which ports to search."""
+    if not windows:
+        monkeypatch.setattr("aiperf.endpoint.local_end._kernel_knows_windows", lambda: False)
     stack.enter_context(own_network(ip_local_port_range="40000 40003"))
     server = listen()
     at = bench(server.url, source_addresses=("127.0.0.2", "127.0.0.3", "127.0.0.9"))
@@ -89,6 +95,15 @@ def test_a_port_serves_each_address_of_the_service(listen, bench, stack):
     at.run_until(lambda: at.client.open_connection_count == 8)
     for server in servers:
         assert sorted(server.local_ends()) == [("127.0.0.5", port) for port in range(40000, 40004)]
+
+
+def test_an_address_without_a_port_left_gives_way_to_the_next_one(listen, bench, stack):
+    stack.enter_context(own_network(ip_local_port_range="40000 40003"))
+    servers = [listen(host, port=20_000) for host in ("127.0.0.1", "::1")]
+    at = bench("http://127.0.0.1:20000")
+    at.client._pools[0].addresses.append(Address(socket.AF_INET6, ("::1", 20_000, 0, 0)))  # as of a name that has both
+    assert errors(sent(at, 9)) == {ErrorKind.CLIENT_RESOURCE: 1}
+    assert [len(server.local_ends()) for server in servers] == [4, 4]
 
 
 def test_workers_have_ports_of_their_own_and_take_others_only_in_need(listen, bench, stack):
@@ -181,6 +196,26 @@ def test_a_full_accept_queue_is_a_timeout_that_names_it_and_is_not_hammered(list
     assert errors(exchanges) == {ErrorKind.CONNECT_TIMEOUT: len(late)}
     assert all("accept queue is full" in exchange.error_text for exchange in late)
     assert at.client.counters.connect_failure_count == len(late), "one attempt each"
+
+
+def test_a_client_that_was_too_busy_to_look_is_no_timeout(serve, bench):
+    """The answer to the connect came in time; this side's lateness is not the service's."""
+    at = bench(serve(answer_all).url, connect_timeout_s=0.2)
+    exchange = at.submit()
+    time.sleep(0.3)
+    at.client.tick()
+    at.run_until(lambda: exchange.end_ns >= 0)
+    assert exchange.outcome == Outcome.COMPLETED
+
+
+def test_a_refusal_that_was_not_looked_at_is_no_timeout_either(bench):
+    with dead_port() as port:
+        at = bench(f"http://127.0.0.1:{port}", connect_timeout_s=0.2)
+        exchange = at.submit()
+        time.sleep(0.3)
+        at.client.tick()
+        at.run_until(lambda: exchange.end_ns >= 0)
+    assert exchange.error_kind == ErrorKind.CONNECT_REFUSED
 
 
 def test_no_descriptor_left_is_this_sides_failure(serve, bench):

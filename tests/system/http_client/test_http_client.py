@@ -133,7 +133,7 @@ def test_noticed_step_of_the_wall_clock_is_taken_in(serve, bench, mode, monkeypa
         pytest.skip("the wall clock plays no part")
     ringing = Wakeup()
     monkeypatch.setattr(Wakeup, "was_set", lambda self: self.hush() or True, raising=False)
-    monkeypatch.setattr("aiperf.endpoint.client.watch_wall_clock", lambda: ringing)
+    monkeypatch.setattr("aiperf.endpoint.watches.watch_wall_clock", lambda: ringing)
     at = bench(serve(answer_all).url)
     at.clock.real_to_run_ns += 3_600_000_000_000
     ringing.ring()

@@ -2,7 +2,7 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -12,9 +12,11 @@ from aiperf.cli.kube.command import run as run_kube
 from aiperf.cli.kube.frame import Work
 from aiperf.cli.kube.usage import ACCESS, Chosen, Usage, read_usage
 from aiperf.cli.main import main
+from aiperf.deploy.kubernetes.cluster import Cluster
 from aiperf.deploy.kubernetes.leftovers import Leftover
 from aiperf.deploy.kubernetes.runs import FoundRun, RunState
-from aiperf.errors import PlanError, Problem
+from aiperf.errors import ExitCode, PlanError, Problem
+from aiperf.wire.messages import RunFinished
 
 USAGES = [attach.USAGE, cancel.USAGE, cleanup.USAGE, listing.USAGE, logs.USAGE, results.USAGE]
 NOW = datetime(2026, 1, 31, 12, tzinfo=UTC)
@@ -176,3 +178,31 @@ def test_what_is_removed_is_told_in_a_sentence() -> None:
     assert cleanup.sentence(Leftover("0123", "perf", False, "it is over")) == "run 0123 in perf: it is over"
     told = cleanup.sentence(Leftover("0123", "aiperf-0123", True, "it has expired"))
     assert told == "run 0123 with namespace aiperf-0123: it has expired"
+
+
+@pytest.mark.parametrize(
+    ("ended_with", "code"),
+    [
+        (ExitCode.DONE, ExitCode.DONE),
+        (ExitCode.NOT_VALID, ExitCode.NOT_VALID),
+        (ExitCode.BENCHMARK_FAILED, ExitCode.DONE),
+    ],
+)
+async def test_results_that_are_not_as_required_make_the_code_that_the_run_had(
+    monkeypatch, tmp_path, capsys, ended_with, code
+):
+    """Any others are fetched, which is all that was asked for."""
+
+    async def found(*_: object) -> object:
+        return RUN
+
+    async def brought(*_: object, **__: object) -> RunFinished:
+        return RunFinished(ended_with, "completed", "the verdict is invalid", str(tmp_path), "")
+
+    for name, double in (("find_run", found), ("read_run", found), ("_bring_home", brought)):
+        monkeypatch.setattr(results, name, double)
+    chosen = Chosen("0123", {"--output": str(tmp_path / "results")}, frozenset())
+    assert await results._fetch(cast("Cluster", None), chosen) == code
+    said = capsys.readouterr()
+    assert said.out.strip() == str(tmp_path / "results")
+    assert ("the run ended so" in said.err) == (ended_with != ExitCode.DONE)

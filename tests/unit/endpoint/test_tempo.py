@@ -20,9 +20,9 @@ def after_reads(tempo: Tempo, reads_per_tick: int, ticks: int = 400) -> Tempo:
     ("latency_ms", "gap_ms", "interval_ns"),
     [
         (1_000, 20, 0),  # half a millisecond would be all: not worth it
-        (3_000, 12, 0),  # chunks come too densely
+        (3_000, 7, 0),  # chunks come too densely
         (4_096, 1_000, 2 * NS_PER_MS),
-        (60_000, 32, 2 * NS_PER_MS),
+        (60_000, 16, 2 * NS_PER_MS),
         (12_288, 5_000, 6 * NS_PER_MS),
         (60_000, 5_000, 10 * NS_PER_MS),
     ],

@@ -120,6 +120,22 @@ def test_failed_requests_push_adjusted_percentiles_to_infinity():
     assert "avg" not in result.statistics
 
 
+def test_a_bound_below_all_that_is_known_leaves_the_least_value_open():
+    result = describe(ranked(0.5, 1.0, 2.0), "ms", ranked(1.0, 2.0))
+    assert "min" in result.lower_bounds
+    assert "min" not in describe(ranked(1.0, 2.0, 3.0), "ms", ranked(1.0, 2.0)).lower_bounds
+
+
+def test_adjusted_percentiles_that_cut_requests_could_raise_are_lower_bounds():
+    observed = np.arange(1.0, 91)
+    result = adjusted(Sorted(np.append(observed, np.full(5, 20.0))), "ms", failed_count=5, known=Sorted(observed))
+    assert result.statistics["count"] == 100
+    assert result.bound_count == 5
+    assert {"p50", "p90"} <= set(result.lower_bounds)
+    assert "p99" not in result.lower_bounds  # +∞ in any case
+    assert adjusted(Sorted(observed), "ms", 5).lower_bounds == []
+
+
 def test_without_failures_the_adjusted_percentiles_are_the_plain_ones():
     values = Sorted(np.arange(1.0, 91))
     plain, same = describe(values, "ms"), adjusted(values, "ms", 0)

@@ -81,3 +81,21 @@ def test_nothing_arrives_before_it_was_asked_for(make_facts):
     wide = make_facts(first_content_width_ns=900 * MS, last_content_width_ns=900 * MS)
     assert latency.earliest_time_to_first_token(wide)[0] == 0
     assert latency.earliest_request_latency(wide)[0] == 0
+
+
+def test_inter_token_latency_lies_between_what_the_widths_allow(make_facts):
+    """500 ms over 50 later tokens; the last chunk may have come 100 ms earlier, the first 25 ms."""
+    wide = make_facts(first_content_width_ns=25 * MS, last_content_width_ns=100 * MS)
+    assert latency.least_inter_token_latency(wide)[0] == pytest.approx(8)
+    assert latency.inter_token_latency(wide)[0] == pytest.approx(10)
+    assert latency.greatest_inter_token_latency(wide)[0] == pytest.approx(10.5)
+
+
+def test_no_gap_between_tokens_is_less_than_none(make_facts):
+    assert latency.least_inter_token_latency(make_facts(last_content_width_ns=900 * MS))[0] == 0
+
+
+def test_bounds_of_what_is_undefined_are_so_too(make_facts):
+    unknown = make_facts(output_tokens=NONE)
+    assert math.isnan(latency.least_inter_token_latency(unknown)[0])
+    assert math.isnan(latency.greatest_inter_token_latency(unknown)[0])

@@ -162,6 +162,43 @@ def test_censored_requests_are_kept_apart_as_bounds(make_facts, make_partial):
     assert result.samples.ranked_with(row, result.bounds, bounds_row).order_statistics([0, 1]) == [600, 610]
 
 
+@pytest.mark.parametrize("exact_limit", [3, 1_000])
+def test_unsent_arrivals_bound_what_is_measured_from_the_intended_time(
+    make_facts, make_partial, make_run, monkeypatch, exact_limit
+):
+    monkeypatch.setattr(distribution, "EXACT_LIMIT", exact_limit)
+    total = make_partial(make_facts(4))
+    total.add_unsent(np.array([5_000.0, 7_000.0]))
+    total.add_unsent(np.array([1.0]))
+    metrics = summarise(total, make_run(Ledger(issued=4, completed=4, unsent=3, offered=7))).metrics
+    for tag, known in (("effective_latency", 610), ("effective_time_to_first_token", 110)):
+        result = metrics[tag]
+        assert (result.statistics["count"], result.bound_count) == (7, 3)
+        assert result.statistics["max"] == 7_000
+        assert result.statistics["p50"] == pytest.approx(known, rel=RELATIVE_ERROR)
+        # Were all three the slowest of the seven, p50 would still be one of the four that are known.
+        assert {"p75", "p99", "avg", "max"} <= set(result.lower_bounds)
+        assert "p50" not in result.lower_bounds
+    for tag in ("request_latency", "time_to_first_token"):
+        assert metrics[tag].statistics["count"] == 4
+        assert metrics[tag].lower_bounds == []
+    assert metrics["adj_effective_latency"].statistics["count"] == 7
+
+
+@pytest.mark.parametrize("streaming", [True, False])
+def test_where_every_request_was_cut_what_they_waited_is_all_that_is_known(
+    make_facts, make_partial, make_run, streaming
+):
+    cut = make_facts(3, outcome=Outcome.CENSORED, first_content_ns=-1, first_output_ns=-1, last_content_ns=-1)
+    run = make_run(Ledger(issued=3, censored=3), plan={"endpoint": {"streaming": streaming}})
+    metrics = summarise(make_partial(cut), run).metrics
+    latency = metrics["request_latency"]
+    assert (latency.statistics["p50"], latency.statistics["count"], latency.bound_count) == (610, 3, 3)
+    assert {"min", "avg", "p1", "p50", "p99", "max"} <= set(latency.lower_bounds)
+    assert ("time_to_first_token" in metrics) == streaming
+    assert "time_to_first_output_token" not in metrics
+
+
 def test_live_statistics_follow_every_merge(make_facts, make_partial):
     total = Partial.empty()
     assert total.live_statistics() == {}

@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from aiperf.metrics.distribution import Sorted, percentiles
 from aiperf.metrics.sketch import GREATEST, LEAST, RELATIVE_ERROR, Sketch, buckets_of, middles_of
 
 magnitudes = st.floats(min_value=LEAST, max_value=GREATEST)
@@ -50,6 +51,64 @@ def test_merging_in_any_order_gives_the_sketch_of_all(parts, random):
     scale = max(abs(whole.minimum), abs(whole.maximum))
     assert merged.mean == pytest.approx(whole.mean, rel=1e-9, abs=1e-9 * scale)
     assert math.sqrt(merged.deviation) == pytest.approx(math.sqrt(whole.deviation), rel=1e-6, abs=1e-6 * scale)
+
+
+tiny = st.floats(min_value=0, max_value=LEAST, exclude_max=True)
+huge = st.floats(min_value=GREATEST, max_value=1e100, exclude_min=True)
+either_sign = st.sampled_from([-1.0, 1.0])
+anything = st.one_of(
+    values_in_range,
+    st.builds(lambda value, sign: value * sign, tiny, either_sign),  # denormals, and zero of both signs
+    st.builds(lambda value, sign: value * sign, huge, either_sign),
+    st.sampled_from([1.0, np.nextafter(1.0, 2), np.nextafter(1.0, 0), 5e-324, -5e-324, LEAST, GREATEST]),
+)
+anything_lists = st.lists(anything, max_size=60) | st.builds(lambda v, n: [v] * n, anything, st.integers(0, 60))
+
+
+@given(anything_lists)
+def test_any_value_is_answered_within_the_stated_error_or_at_the_end_of_the_range(values):
+    answers = sketch_of(values).order_statistics(range(len(values)))
+    assert answers == sorted(answers)
+    for answer, value in zip(answers, sorted(values), strict=True):
+        if abs(value) < LEAST:
+            assert abs(answer) <= LEAST
+        elif abs(value) > GREATEST:
+            assert abs(answer) >= GREATEST * (1 - RELATIVE_ERROR)
+            assert math.copysign(1, answer) == math.copysign(1, value)
+        else:
+            assert abs(answer - value) <= RELATIVE_ERROR * abs(value)
+
+
+@given(st.lists(values_in_range, min_size=1, max_size=80), st.lists(st.floats(0, 100), min_size=1, max_size=8))
+def test_percentiles_are_within_the_stated_error_of_the_exact_ones(values, percents):
+    data = np.sort(np.array(values))
+    for percent, answer in zip(percents, percentiles(sketch_of(values), percents, len(values)), strict=True):
+        position = (len(data) - 1) * (percent / 100)
+        around = np.abs(data[[math.floor(position), math.ceil(position)]])
+        exact = percentiles(Sorted(data), [percent], len(data))[0]
+        assert abs(answer - exact) <= RELATIVE_ERROR * around.max() * (1 + 1e-9)
+
+
+def merged(*sketches):
+    whole = Sketch()
+    for sketch in sketches:
+        whole.merge(sketch)
+    return whole
+
+
+def state(sketch):
+    return sketch.count, sketch.first_bucket, sketch.counts.tolist(), sketch.minimum, sketch.maximum
+
+
+@given(anything_lists, anything_lists, anything_lists)
+def test_merging_is_associative_and_commutative_and_an_empty_one_is_neutral(a, b, c):
+    x, y, z = sketch_of(a), sketch_of(b), sketch_of(c)
+    assert state(merged(merged(x, y), z)) == state(merged(x, merged(y, z)))
+    assert state(merged(x, y)) == state(merged(y, x))
+    assert state(merged(x, Sketch())) == state(merged(Sketch(), x)) == state(x)
+    ranks = range(len(a) + len(b) + len(c))
+    assert merged(x, y, z).order_statistics(ranks) == merged(z, y, x).order_statistics(ranks)
+    assert state(x) == state(sketch_of(a))
 
 
 def test_merging_leaves_the_other_as_it_was():

@@ -111,6 +111,8 @@ RULES = [
      "valid", None),
     ("the wall clock was set", {"workers": [worker(clock_step_count=1, replaced_stamp_count=3)]},
      "valid", "clock_steps"),
+    ("slots were filled late", CLOSED | {"columns": NO_DUE, "workers": [worker(empty_slot_s=2)]},
+     "degraded", "rearm_delay"),
     ("credits came late", CLOSED | {"columns": NO_DUE, "workers": [worker(starved_slot_s=0.3)]},
      "degraded", "starvation"),
     ("credits came very late", CLOSED | {"columns": NO_DUE, "workers": [worker(starved_slot_s=3)]},
@@ -224,6 +226,13 @@ def test_the_weight_on_a_metric_is_that_of_the_heaviest_reason(judged):
     assert verdict.touched("time_to_first_token") is Severity.INVALID
     assert verdict.touched("request_latency") is Severity.INVALID
     assert verdict.touched("output_sequence_length") is None
+
+
+def test_what_touches_itl_touches_its_inverse_too(judged):
+    verdict = judged({"last_content_width_ns": 100 * MS})
+    assert verdict.touched("inter_token_latency") is Severity.DEGRADED
+    assert verdict.touched("output_token_throughput_per_user") is Severity.DEGRADED
+    assert "output_token_throughput_per_user" not in verdict.reasons[0].text
 
 
 def test_a_note_touches_nothing(judged):

@@ -30,7 +30,7 @@ def test_a_field_without_default_says_what_happens_instead(field: PlanField) -> 
         "api_key", "headers", "extra_inputs", "endpoint_path", "ca_file", "input_file", "dataset_type", "goodput",
         "concurrency", "request_rate", "arrival_smoothness", "duration_s", "warmup_request_count", "warmup_duration_s",
         "image_pull_secrets", "tolerations", "dataset_pvc", "results_pvc", "endpoint_secret",
-        "session_header", "pod_env", "expected_ttft", "expected_itl",
+        "session_header", "pod_env", "expected_ttft", "expected_itl", "costs_from",
     }  # fmt: skip
     told = "Default: " in help_sentence(field) or field.required
     assert told != (field.name in additions)

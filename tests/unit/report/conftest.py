@@ -29,7 +29,7 @@ def summary(**changes: Any) -> Summary:
         "time_to_first_token": distribution("ms", 200, p99_interval=(450.0, math.inf)),
         "inter_token_latency": distribution("ms", 12, p99_interval=(28.0, 30.0)),
         "request_latency": distribution(
-            "ms", 1000, lower_bounds=["avg", "max", "sum", "p99"], p99_interval=(2400.0, math.inf)
+            "ms", 1000, lower_bounds=["avg", "max", "sum", "p99"], bound_count=1, p99_interval=(2400.0, math.inf)
         ),
         "adj_request_latency": MetricResult("ms", {"min": 500, "count": 102, "p50": 1001, "p99": math.inf}),
         "output_sequence_length": distribution("tokens", 64, p99_interval=(160.0, math.inf)),
@@ -76,3 +76,8 @@ def make_summary() -> Callable[..., Summary]:
 @pytest.fixture
 def make_single() -> Callable[[str, float], MetricResult]:
     return single
+
+
+@pytest.fixture
+def make_distribution() -> Callable[..., MetricResult]:
+    return distribution

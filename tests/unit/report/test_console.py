@@ -21,7 +21,7 @@ Output length              tokens       67.2     64.0     96.0    128.0    160.0
   Time to first token      450.0 ms or more
   Inter-token latency      28.00 to 30.00 ms
   Request latency          2,400.0 ms or more
-≥ may be higher: requests were cut before they had ended
+≥ may be higher: requests were cut before they had ended, or were never sent
 
 Throughput  ! 20.50 requests/s · 12,346 output tokens/s
 Load        20 at a time · 19.5 in flight on average
@@ -33,7 +33,7 @@ Errors      1 http_status 503  overloaded [red]now[/red] [31m
 
 Verdict     degraded  read the numbers with the following in mind
             ! Slots stood empty 2.0% of the time between two requests.
-            Likely cause: worker-0 waited for a CPU.
+            Meanwhile: worker-0 waited for a CPU.
             Note: 1 request was cut.
 
 Measured    tokens counted by the server · arrivals stamped by the kernel
@@ -166,3 +166,21 @@ def test_throughput_without_ramp_and_drain_stands_below_the_whole(make_summary, 
     lines = console_text(summary, 80).splitlines()
     below = lines[next(position for position, line in enumerate(lines) if line.startswith("Throughput")) + 1]
     assert below == "            without ramp and drain: 22.13 requests/s · 1,400.0 output tokens/s"
+
+
+def test_rare_percentiles_are_columns_where_there_is_room_and_else_lines(make_summary):
+    large = make_summary()
+    for tag in ("time_to_first_token", "request_latency"):
+        large.metrics[tag].statistics |= {"count": 7_000, "p99.9": 700}
+        large.metrics[tag].p99_interval = None
+    assert console_text(large, 114).splitlines()[2].split()[-3:] == ["p99", "p99.9", "max"]
+    (row,) = (line for line in console_text(large, 114).splitlines() if line.startswith("Output length"))
+    assert row.split()[-2:] == ["160.0", "192.0"]
+    narrow = console_text(large, 80).splitlines()
+    assert narrow[2].split()[-1] == "p99"
+    assert narrow[narrow.index("Beyond p99:") + 1] == "  Time to first token      p99.9 700.0 ms"
+
+
+def test_without_enough_samples_nothing_is_said_beyond_p99(make_summary):
+    for width in (80, 200):
+        assert "99.9" not in console_text(make_summary(), width)

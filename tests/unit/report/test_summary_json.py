@@ -22,7 +22,7 @@ def test_the_keys_stand_in_their_order(written):
         "request_throughput", "output_token_throughput", "request_count", "error_request_count", "censored_count",
         "benchmark_duration", "effective_concurrency",
         "input_config", "run_info", "was_cancelled", "is_complete", "error_summary", "start_time", "end_time",
-        "verdict", "load", "workers", "credits", "records", "token_source", "tokenizer", "timestamp_source",
+        "verdict", "load", "workers", "credits", "records", "deferred", "token_source", "tokenizer", "timestamp_source",
         "warnings", "artifacts", "calibration", "promise",
     ]  # fmt: skip
 
@@ -31,7 +31,7 @@ def test_a_distribution_has_unit_statistics_and_what_limits_them(written):
     assert json.loads(written.read_text())["request_latency"] == {
         "unit": "ms", "avg": 1050, "min": 500, "max": 3000, "std": 250, "count": 100, "sum": 105_000,
         "p1": 600, "p5": 700, "p10": 800, "p25": 900, "p50": 1000, "p75": 1250, "p90": 1500, "p95": 2000, "p99": 2500,
-        "lower_bounds": ["avg", "max", "sum", "p99"], "insufficient_for": ["p99", "p99.9", "p99.99"],
+        "lower_bounds": ["avg", "max", "sum", "p99"], "bound_count": 1, "insufficient_for": ["p99", "p99.9", "p99.99"],
         "p99_interval": [2400, None],
     }  # fmt: skip
 

@@ -106,7 +106,8 @@ class Simulation:
         self.seen = Outcome(Ledger(), 0, {}, {}, {}, {}, 0, 0, 0, 0)
         self.handed_back: set[int] = set()
         self.finished = False
-        self.unplaced_slot_ns = -1
+        self.unplaced_slot_ns = self.unsent_until_ns = -1
+        self.unsent_runs = np.empty((0, 2), np.int64)
         self.stopped_ns = 1 << 62
 
     def _worker(self, name: str, slots_max: int) -> SimulatedWorker:
@@ -154,6 +155,8 @@ class Simulation:
                     self.finished = True
                     self.seen.ledger, self.seen.end_ns = action.ledger, self.now_ns
                     self.unplaced_slot_ns = action.unplaced_slot_ns
+                    self.unsent_runs = np.frombuffer(action.unsent_runs, np.int64).reshape(-1, 2)
+                    self.unsent_until_ns = action.unsent_until_ns
                 case IssueCredits():
                     due_ns = np.full(action.indices.size, -1) if action.due_ns is None else action.due_ns
                     for index, due in zip(action.indices.tolist(), due_ns.tolist(), strict=True):
@@ -352,6 +355,10 @@ class Simulation:
         if self.plan.rate_rps is None or alive >= self.first:
             assert sorted(seen.due_ns) == list(range(len(seen.due_ns))), "credits are handed out without gaps"
         # Else arrivals may have come due while there was no worker.
+        unsent = {index for first, count in self.unsent_runs.tolist() for index in range(first, first + count)}
+        assert len(unsent) == self.unsent_runs[:, 1].sum() == ledger.unsent, "each unsent arrival is told once"
+        assert not unsent & seen.dispatched_ns.keys()
+        assert self.unsent_until_ns <= (seen.end_ns if self.plan.duration_ns is None else self.plan.stop_ns(START_NS))
         ended = [outcome for index, outcome in seen.ended.items() if seen.owner[index] in alive]
         for outcome, count in enumerate((ledger.completed, ledger.failed, ledger.cancelled, ledger.censored)):
             of_living = ended.count(outcome)
@@ -360,7 +367,7 @@ class Simulation:
         if len(alive) == len(self.workers):
             assert ledger.lost == 0
             assert ledger.issued == len(seen.dispatched_ns) == len(seen.ended)
-            assert ledger.unsent == len(self._asked() - seen.dispatched_ns.keys())
+            assert unsent == self._asked() - seen.dispatched_ns.keys()
         else:
             assert ledger.issued >= len(seen.dispatched_ns)
         if self.plan.mode is not Mode.OPEN:

@@ -7,7 +7,7 @@ import pytest
 
 from aiperf.endpoint.exchange import Exchange
 from aiperf.record.slices import SIZE_LIMIT_BYTES, read_slice
-from aiperf.service.slice_outlet import SliceOutlet, SpillFile
+from aiperf.service.slice_outlet import SPILLED_PER_FLUSH, SliceOutlet
 
 
 class Port:
@@ -158,18 +158,53 @@ async def test_without_any_record_processor_the_end_does_not_hang(gather):
     assert w.outlet.slice_counts() == {"a": 0}
 
 
-def test_a_spill_file_gives_back_what_it_took_and_leaves_nothing_behind(tmp_path):
-    spill = SpillFile(tmp_path / "s")
-    for number in range(3):
-        spill.append([b"%d" % number, bytes(number)])
-    assert spill.peek() == [b"0", b""]
-    spill.advance()
-    spill.append([b"3", b""])
-    got = []
-    while spill.waiting_count:
-        got.append(spill.peek()[0])
-        spill.advance()
-    assert got == [b"1", b"2", b"3"]
-    assert (tmp_path / "s").stat().st_size == 0
-    spill.close()
-    assert not (tmp_path / "s").exists()
+def test_during_the_load_only_so_much_is_brought_back_at_a_time(gather):
+    w = gather(["a"])
+    w.ports["a"].open = False
+    for _ in range(2 * SPILLED_PER_FLUSH):
+        w.cut()
+    w.ports["a"].open = True
+    w.cut()
+    assert w.ports["a"].sequences() == list(range(SPILLED_PER_FLUSH))
+    w.cut()
+    assert w.ports["a"].sequences() == list(range(2 * SPILLED_PER_FLUSH))
+    w.cut()
+    assert w.ports["a"].sequences() == list(range(2 * SPILLED_PER_FLUSH + 3))
+
+
+async def test_it_tells_how_much_waited_on_disk_and_how_long(gather):
+    w = gather(["a"])
+    w.ports["a"].open = False
+    w.cut()
+    w.cut()
+    w.ports["a"].open = True
+    w.outlet.flush(3_000_000_000)
+    observed = w.outlet.observations()
+    assert observed == {
+        "deferred_slice_count": 2, "deferred_s": 3.0, "deferred_after_load_s": 0.0, "dropped_slice_count": 0
+    }  # fmt: skip
+
+
+async def test_a_full_disk_costs_slices_and_is_told_once(tmp_path):
+    told, port = [], Port()
+    outlet = SliceOutlet("w", lambda _: port, tmp_path, told.append)
+    outlet.configure(0, ["a"])
+
+    def refuse(_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    outlet._spill.append = refuse
+    port.open = False
+    for handle in range(3):
+        outlet.on_end(exchange(handle))
+        outlet.flush(0)
+    port.open = True
+    outlet.on_end(exchange(3))
+    outlet.flush(0)
+    assert port.sequences() == [3]  # the gap says how many are missing
+    assert outlet.dropped_count == 3
+    assert len(told) == 1
+    assert "No space left" in told[0]
+    assert "The load goes on" in told[0]
+    await outlet.drain(lambda: 0)
+    assert outlet.slice_counts() == {"a": 4}
