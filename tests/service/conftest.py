@@ -108,7 +108,7 @@ class FormulaClient:
             exchange.outcome, exchange.error_kind = Outcome.FAILED, ErrorKind.HTTP_STATUS
         self._sink.on_head(exchange)
         usage: dict[str, Any] = {"prompt_tokens": 4, "completion_tokens": 2, "total_tokens": 6}
-        if kind_of(exchange.phase) is PhaseKind.CALIBRATION:
+        if exchange.phase >= 0 and kind_of(exchange.phase) is PhaseKind.CALIBRATION:  # a probe is in none
             usage["aiperf_sent_after_ns"] = [self._accounts[exchange]]
         choice = {"index": 0, "message": {"content": "hello there"}, "finish_reason": "stop"}
         body = {"error": {"message": "busy"}} if fails else {"choices": [choice], "usage": usage}
