@@ -13,7 +13,8 @@ from collections.abc import Callable
 import numpy as np
 
 from aiperf.metrics.partial import Partial
-from aiperf.record.facts import FACTS_DTYPE, FactsArray, Phase
+from aiperf.record.facts import FACTS_DTYPE, FactsArray
+from aiperf.schedule.phases import PhaseKind
 
 GAPS_PER_RECORD = 99
 MS = 1_000_000
@@ -23,7 +24,7 @@ def batch(count: int) -> FactsArray:
     """Streamed requests like a loaded server's."""
     random = np.random.default_rng(1)
     rows = np.zeros(count, FACTS_DTYPE)
-    rows["phase"], rows["worker_index"], rows["http_status"] = Phase.PROFILING, random.integers(0, 4, count), 200
+    rows["phase"], rows["worker_index"], rows["http_status"] = PhaseKind.PROFILING, random.integers(0, 4, count), 200
     rows["due_ns"] = 1_700_000_000_000 * MS + random.integers(0, 60_000 * MS, count)
     rows["dispatched_ns"] = rows["sent_ns"] = rows["send_done_ns"] = rows["due_ns"]
     first = rows["sent_ns"] + random.lognormal(5, 0.3, count).astype(np.int64) * MS

@@ -23,7 +23,7 @@ import numpy as np
 from aiperf.schedule.actions import IssueCredits
 from aiperf.schedule.dispatcher import Dispatcher
 from aiperf.schedule.ledger import CreditReturn
-from aiperf.schedule.phases import Mode, Pattern, PhasePlan
+from aiperf.schedule.phases import Mode, Pattern, PhaseKind, PhasePlan
 from aiperf.schedule.scheduler import Scheduler
 from aiperf.schedule.shares import WorkerShare
 
@@ -52,7 +52,7 @@ def plan(
 ) -> PhasePlan:
     duration_ns = None if seconds is None else seconds * S
     return PhasePlan(
-        phase=1,
+        kind=PhaseKind.PROFILING,
         mode=mode,
         concurrency=concurrency,
         ramp_ns=0,

@@ -12,6 +12,7 @@ import pytest
 from aiperf.deploy.layouts import memory_layout
 from aiperf.deploy.memory import MemoryHosts, run_in_memory
 from aiperf.endpoint.exchange import BodyKind, ErrorKind, Exchange, Outcome, Sink
+from aiperf.plan.calibration import CalibrationPlan
 from aiperf.plan.kubernetes import KubernetesPlan
 from aiperf.plan.plan import (
     EndpointPlan,
@@ -23,6 +24,8 @@ from aiperf.plan.plan import (
     TokenizerPlan,
     WarmupPlan,
 )
+from aiperf.schedule.calibration import calibration_of
+from aiperf.schedule.phases import PhaseKind, kind_of
 from aiperf.service.layout import SINGLETONS, Host, Layout, ServiceType
 from aiperf.units import NS_PER_MS, NS_PER_S
 from aiperf.wire.bus import Seat
@@ -61,6 +64,8 @@ class FormulaServer:
     def __init__(self) -> None:
         self.latency_ms: Callable[[int], float] = lambda n: 100
         self.fails: Callable[[int], bool] = lambda n: False
+        self.own_error_ms: Callable[[int], float] = lambda in_flight: 0.01
+        """How much less than it took a server with an account says it took, by how many requests are in flight."""
         self.models = ["m"]
         """Those it lists."""
         self.sent: list[Exchange] = []
@@ -78,6 +83,7 @@ class FormulaClient:
         self._server = server
         self._sink = sink
         self._in_flight: dict[Exchange, asyncio.TimerHandle] = {}
+        self._accounts: dict[Exchange, int] = {}
         self._clock = LoopClock()
 
     def attach(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -91,6 +97,7 @@ class FormulaClient:
         server.in_flight_max = max(server.in_flight_max, server.in_flight)
         exchange.sent_ns = exchange.send_done_ns = self._clock.now_ns()
         delay_s = server.latency_ms(number) / 1e3
+        self._accounts[exchange] = round((delay_s * 1e3 - server.own_error_ms(server.in_flight)) * NS_PER_MS)
         self._in_flight[exchange] = self._loop.call_later(delay_s, self._answer, exchange, server.fails(number))
 
     def _answer(self, exchange: Exchange, fails: bool) -> None:
@@ -100,7 +107,9 @@ class FormulaClient:
             exchange.http_status = 503
             exchange.outcome, exchange.error_kind = Outcome.FAILED, ErrorKind.HTTP_STATUS
         self._sink.on_head(exchange)
-        usage = {"prompt_tokens": 4, "completion_tokens": 2, "total_tokens": 6}
+        usage: dict[str, Any] = {"prompt_tokens": 4, "completion_tokens": 2, "total_tokens": 6}
+        if exchange.phase >= 0 and kind_of(exchange.phase) is PhaseKind.CALIBRATION:  # a probe is in none
+            usage["aiperf_sent_after_ns"] = [self._accounts[exchange]]
         choice = {"index": 0, "message": {"content": "hello there"}, "finish_reason": "stop"}
         body = {"error": {"message": "busy"}} if fails else {"choices": [choice], "usage": usage}
         if not fails and exchange.head.startswith(b"GET /v1/models "):
@@ -122,6 +131,9 @@ class FormulaClient:
 
     def close(self) -> None:
         self.cancel_all(Outcome.CANCELLED)
+
+    def abandon(self, first_target: int) -> None:
+        """Nothing is connected."""
 
     def observe_anew(self) -> None:
         pass
@@ -157,6 +169,7 @@ class Benchmark:
         happenings: Callable[[MemoryHosts], Coroutine[Any, Any, None]] | None = None,
         connections_max: int = 10_000,
         results: ResultsPlan | None = None,
+        calibration: CalibrationPlan | None = None,
         **load,
     ) -> RunFinished:
         """`in_pods`: each worker is a host of its own, beside a record processor that only it can reach."""
@@ -169,6 +182,7 @@ class Benchmark:
             services=ServicesPlan(),
             kubernetes=KubernetesPlan(min_workers=min_workers),
             results=results or ResultsPlan(),
+            calibration=calibration or CalibrationPlan(),
         )
         layout = memory_layout(
             run_id="run",
@@ -177,6 +191,7 @@ class Benchmark:
             artifact_dir=self.folder,
             seed=seed,
             anchor_ns=EPOCH_NS,
+            calibration_servers=1 if calibration_of(plan) else 0,
         )
         return await run_in_memory(
             spread_over_pods(layout) if in_pods else layout,

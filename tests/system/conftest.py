@@ -30,7 +30,13 @@ class Run:
     """A benchmark as a process. `finish` waits for it and checks what every run promises, however it ends."""
 
     def __init__(
-        self, folder: Path, *argv: str, env: Mapping[str, str] | None = None, prefix: Sequence[str] = (), **options: Any
+        self,
+        folder: Path,
+        *argv: str,
+        env: Mapping[str, str] | None = None,
+        prefix: Sequence[str] = (),
+        command: str = "profile",
+        **options: Any,
     ) -> None:
         self.artifacts = folder / "artifacts"
         self.work = folder / "tmp"
@@ -39,7 +45,7 @@ class Run:
         environ = {name: value for name, value in os.environ.items() if not name.startswith("AIPERF_")}
         environ |= {MARK: self._mark, "TMPDIR": str(self.work), "AIPERF_ARTIFACT_DIR": str(self.artifacts)}
         self.process = subprocess.Popen(
-            [*prefix, sys.executable, "-m", "aiperf", "profile", *argv],
+            [*prefix, sys.executable, "-m", "aiperf", command, *argv],
             env=environ | dict(env or {}),
             text=True,
             **({"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE} | options),
@@ -164,7 +170,7 @@ class Launcher:
         self._runs: list[Run] = []
 
     def start(self, *argv: str, **options) -> Run:
-        """Starts `aiperf profile` with these arguments and nothing else."""
+        """Starts `aiperf profile` (or another `command`) with these arguments and nothing else."""
         self._runs.append(Run(self.folder / str(len(self._runs)), *argv, **options))
         return self._runs[-1]
 

@@ -62,7 +62,7 @@ async def _run(plan: Plan, run_id: str, seed: int, artifact_dir: Path) -> RunFin
         blueprint, was_looked_at = await _settle(cluster, plan, run_id, seed)
         view = open_view(plan.services.ui, sys.stderr)
         try:
-            looks = not (was_looked_at or chosen.skip_preflight)
+            looks = not (was_looked_at or chosen.skip_preflight or plan.calibration.calibrate_only)
             return await _operate(cluster, blueprint, user_files(plan), artifact_dir, view, looks=looks)
         finally:
             view.close()
@@ -77,7 +77,7 @@ async def _check(plan: Plan, run_id: str, seed: int) -> bool:
     async with Cluster.connect(plan.kubernetes.kubeconfig, plan.kubernetes.kubecontext) as cluster:
         blueprint, _, screen = await _draft(cluster, plan, run_id, seed)
         print(screen, end="\n\n", flush=True)
-        checks = await preflight(cluster, blueprint, probe=True)
+        checks = await preflight(cluster, blueprint, probe=not plan.calibration.calibrate_only)
         print(render(checks))
         return not failed(checks)
 
@@ -90,7 +90,8 @@ async def _settle(cluster: Cluster, plan: Plan, run_id: str, seed: int) -> tuple
     blueprint, found, screen = await _draft(cluster, plan, run_id, seed)
     _say(screen)
     if not plan.kubernetes.skip_preflight:
-        checks = await preflight(cluster, blueprint, probe=found.namespace_exists)
+        probe = found.namespace_exists and not plan.calibration.calibrate_only
+        checks = await preflight(cluster, blueprint, probe=probe)
         if failed(checks):
             raise InfrastructureError(not_ready(checks))
     return blueprint, found.namespace_exists

@@ -92,6 +92,12 @@ def kube(argv: Sequence[str]) -> int:
     return run(argv)
 
 
+def calibrate(argv: Sequence[str]) -> int:
+    from aiperf.cli.calibrate import run  # loads nearly everything there is
+
+    return run(argv)
+
+
 def plan(argv: Sequence[str]) -> int:
     from aiperf.cli.capacity import run  # loads pydantic, but not what runs a benchmark
 
@@ -101,6 +107,7 @@ def plan(argv: Sequence[str]) -> int:
 COMMANDS = {
     "profile": Command(profile, "Measure an endpoint under load."),
     "plan": Command(plan, "Tell what a load takes, before it is sent."),
+    "calibrate": Command(calibrate, "Find out what this side adds to what it measures, and how much it can carry."),
     "mock-server": Command(mock_server, "Serve an endpoint of known latency, to try aiperf on."),
     "kube": Command(kube, "Look after benchmarks in a Kubernetes cluster."),
     "service": Command(service, "Host services of a run.", hidden=True),

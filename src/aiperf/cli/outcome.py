@@ -10,6 +10,9 @@ from pathlib import Path
 from aiperf.cli.operator import LEFT_ALONE
 from aiperf.errors import ExitCode, InfrastructureError
 from aiperf.plan.plan import Plan
+from aiperf.report.calibration_json import FILE_SUFFIX as CALIBRATION_SUFFIX
+from aiperf.report.calibration_json import load_report
+from aiperf.report.calibration_text import calibration_table
 from aiperf.report.console import print_summary
 from aiperf.wire.messages import RunFinished
 
@@ -20,7 +23,7 @@ PART_LENGTH_MAX = 50
 def report(finished: RunFinished, ui: str | None) -> int:
     """The exit code, after the summary or what went wrong was told."""
     if finished.summary_path and ui != "none":
-        print_summary(Path(finished.summary_path), sys.stdout)
+        show_results(Path(finished.summary_path))
     if finished.exit_code not in (ExitCode.DONE, ExitCode.INTERRUPTED):
         print(f"aiperf: error: {finished.reason}", file=sys.stderr)
     elif finished.outcome == LEFT_ALONE:
@@ -32,10 +35,22 @@ def report(finished: RunFinished, ui: str | None) -> int:
     return finished.exit_code
 
 
+def show_results(path: Path) -> None:
+    """Prints what was written there. Raises: InfrastructureError if it cannot be read."""
+    if path.name.endswith(CALIBRATION_SUFFIX):
+        report = load_report(path)
+        sys.stdout.write(calibration_table(report.calibration))
+        sys.stdout.writelines(f"Warning: {text}\n" for text in report.warnings)
+        sys.stdout.write(f"\nArtifacts  {path}\n")
+    else:
+        print_summary(path, sys.stdout)
+
+
 def make_artifact_dir(plan: Plan, within: Path) -> Path:
-    """A new folder for this run: `<within>/<model>-<dialect>-<load>-<time>`."""
+    """A new folder for this run: `<within>/<model>-<dialect>-<load>-<time>`; `calibration` instead of a model."""
     load = plan.load
-    parts = [plan.endpoint.models[0].rsplit("/", 1)[-1], plan.endpoint.endpoint_type]
+    model = "calibration" if plan.calibration.calibrate_only else plan.endpoint.models[0].rsplit("/", 1)[-1]
+    parts = [model, plan.endpoint.endpoint_type]
     if load.concurrency is not None:
         parts.append(f"concurrency{load.concurrency}")
     if load.request_rate is not None:

@@ -17,29 +17,36 @@ from aiperf.cli.operator import ENDING_SIGNALS, Operator
 from aiperf.cli.outcome import make_artifact_dir, report
 from aiperf.cli.service import leave_for_services
 from aiperf.cli.service import run as run_service
-from aiperf.deploy.layouts import local_layout
+from aiperf.deploy.layouts import calibration_server_count, local_layout
 from aiperf.deploy.line import BusLine
 from aiperf.deploy.local import MultiProcessServiceManager, private_work_dir
 from aiperf.deploy.local_size import processor_count, worker_count
 from aiperf.deploy.planned_load import PlannedLoad, planned_load
 from aiperf.deploy.promising import promise_of
+from aiperf.deploy.reserved_ports import reserved_urls
 from aiperf.endpoint.reach import reach_problems
 from aiperf.endpoint.target import Target
 from aiperf.errors import ExitCode, PlanError
 from aiperf.plan.origins import DEFAULT, Origins, is_given
 from aiperf.plan.plan import Plan, settled
 from aiperf.plan.source_address import source_addresses
+from aiperf.schedule.calibration import calibration_of
 from aiperf.schedule.phases import PhasePlan, connections_at_once, phases
 from aiperf.service.host import remove_run_dirs
 from aiperf.service.layout import Layout
 from aiperf.service.machine import this_machine
 from aiperf.ui.live import open_view
+from aiperf.wire.address import LOOPBACK
 from aiperf.wire.messages import RunFinished
 
 
 def run(argv: Sequence[str]) -> int:
     """Runs the benchmark that the arguments ask for. Raises: AIPerfError for whatever the user should read."""
-    plan, origins = plan_from_argv(argv, os.environ)
+    return run_plan(*plan_from_argv(argv, os.environ))
+
+
+def run_plan(plan: Plan, origins: Origins) -> int:
+    """Runs the benchmark of this plan. Raises: AIPerfError for whatever the user should read."""
     run_id = secrets.token_hex(6)
     export_level_given = is_given(origins, "export_level")
     plan = settled(plan, drawn_seed=secrets.randbits(31), export_level_given=export_level_given)
@@ -56,6 +63,8 @@ def run(argv: Sequence[str]) -> int:
         signal.pthread_sigmask(signal.SIG_BLOCK, ENDING_SIGNALS)
         stack.callback(signal.pthread_sigmask, signal.SIG_UNBLOCK, ENDING_SIGNALS)
         work_dir = private_work_dir(run_id)
+        servers = calibration_server_count(workers) if calibration_of(plan) else 0
+        calibration_urls = stack.enter_context(reserved_urls(servers))
         layout = local_layout(
             run_id=run_id,
             workers=workers,
@@ -63,6 +72,7 @@ def run(argv: Sequence[str]) -> int:
             artifact_dir=artifact_dir,
             work_dir=work_dir,
             seed=seed,
+            calibration_urls=calibration_urls,
             promise=promise_of(load, plan.expectation, workers, processors),
         )
         stack.callback(remove_run_dirs, layout)
@@ -75,9 +85,10 @@ def run(argv: Sequence[str]) -> int:
 def _workers_within_reach(plan: Plan, schedule: Sequence[PhasePlan], load: PlannedLoad, origins: Origins) -> int:
     """How many workers carry the load. Raises: PlanError with all that keeps this machine from carrying it."""
     endpoint = plan.endpoint
+    urls = (f"http://{LOOPBACK}",) if plan.calibration.calibrate_only else endpoint.urls
     problems = reach_problems(
         sources=source_addresses(endpoint.source_addresses),
-        targets=[Target.from_url(url, insecure=True) for url in endpoint.urls],  # no certificate is looked at here
+        targets=[Target.from_url(url, insecure=True) for url in urls],  # no certificate is looked at here
         connections=connections_at_once(schedule),
         origin=origins.get("source_addresses", DEFAULT),
     )

@@ -4,6 +4,7 @@ Owns: hosts and addresses of every kind of deployment. Does not own: the layout'
 (`local_size`, `kubernetes.sizing`), starting it (`local`, `kubernetes`).
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from aiperf.clock import measure_anchor_ns
 from aiperf.deploy.kubernetes.names import Component, Names, names_of
 from aiperf.deploy.kubernetes.ports import (
     API_PORT,
+    CALIBRATION_PORT,
     COLUMNS_PORT,
     CONTROL_PORT,
     CREDITS_PORT,
@@ -39,6 +41,9 @@ POD_ARTIFACT_DIR = "/artifacts"
 """In every pod; all else there can only be read."""
 
 
+WORKERS_PER_CALIBRATION_SERVER = 2
+
+
 def service_table(workers: int, processors: int | None) -> list[ServiceSeat]:
     """Workers and record processors by id; those there are once are not in it."""
     processors = processor_count(workers, processors)
@@ -46,6 +51,17 @@ def service_table(workers: int, processors: int | None) -> list[ServiceSeat]:
         *(ServiceSeat(f"{ServiceType.WORKER}-{n}", ServiceType.WORKER) for n in range(workers)),
         *(ServiceSeat(f"{ServiceType.RECORD_PROCESSOR}-{n}", ServiceType.RECORD_PROCESSOR) for n in range(processors)),
     ]
+
+
+def calibration_seats(count: int) -> list[ServiceSeat]:
+    """Calibration servers by id; most runs have none."""
+    kind = ServiceType.CALIBRATION_SERVER
+    return [ServiceSeat(f"{kind}-{n}", kind) for n in range(count)]
+
+
+def calibration_server_count(workers: int) -> int:
+    """How many built-in servers a calibration has: one costs less per chunk than a worker with its record processor."""
+    return math.ceil(workers / WORKERS_PER_CALIBRATION_SERVER)
 
 
 def channels_of(seats: Sequence[ServiceSeat]) -> list[str]:
@@ -62,10 +78,14 @@ def local_layout(
     artifact_dir: Path,
     work_dir: Path,
     seed: int,
+    calibration_urls: Sequence[str] = (),
     promise: Promise | None = None,
 ) -> Layout:
-    """One control host, a process for each worker and each record processor, meeting on IPC sockets in `work_dir`."""
-    seats = service_table(workers, processors)
+    """One control host, a process for each worker and each record processor, meeting on IPC sockets in `work_dir`.
+
+    `calibration_urls`: where calibration servers shall listen, one each.
+    """
+    seats = [*service_table(workers, processors), *calibration_seats(len(calibration_urls))]
     return Layout(
         run_id=run_id,
         hosts=[Host(CONTROL_HOST, _singletons()), *(Host(seat.service_id, [seat]) for seat in seats)],
@@ -78,24 +98,33 @@ def local_layout(
         work_dir=str(work_dir),
         data_dir=str(artifact_dir / DATA_DIR),
         random_seed=seed,
+        calibration_urls=list(calibration_urls),
         promise=promise,
     )
 
 
 def memory_layout(
-    *, run_id: str, workers: int, processors: int | None, artifact_dir: Path, seed: int, anchor_ns: int = 0
+    *,
+    run_id: str,
+    workers: int,
+    processors: int | None,
+    artifact_dir: Path,
+    seed: int,
+    anchor_ns: int = 0,
+    calibration_servers: int = 0,
 ) -> Layout:
-    """Everything in one process; addresses are mere names."""
-    seats = service_table(workers, processors)
+    """Everything in one process; addresses are mere names. Calibration servers are hosts of their own, as ever."""
+    seats, servers = service_table(workers, processors), calibration_seats(calibration_servers)
     return Layout(
         run_id=run_id,
-        hosts=[Host(CONTROL_HOST, [*_singletons(), *seats])],
+        hosts=[Host(CONTROL_HOST, [*_singletons(), *seats]), *(Host(seat.service_id, [seat]) for seat in servers)],
         addresses={channel: [channel] for channel in channels_of(seats)},
         anchor_ns=anchor_ns,
         artifact_dir=str(artifact_dir),
         work_dir=str(artifact_dir / DATA_DIR),
         data_dir=str(artifact_dir / DATA_DIR),
         random_seed=seed,
+        calibration_urls=[f"http://{LOOPBACK}:{CALIBRATION_PORT + n}" for n in range(calibration_servers)],
     )
 
 
@@ -107,19 +136,22 @@ def kubernetes_layout(
     processors: int,
     seed: int,
     uploads: Mapping[str, str] | None = None,
+    calibration_servers: int = 0,
     promise: Promise | None = None,
 ) -> Layout:
     """Hosts are containers, meeting by TCP at the names that the run's headless Service gives to pods.
 
     `compact`: one control host; record processor `i` is beside worker `i` in the same pod, as many as workers.
-    `per-service`: each service is a host of its own. `uploads`: files that the user sends (`Layout.uploads`).
+    `per-service`: each service is a host of its own. Calibration servers always are. `uploads`: files that the user
+    sends (`Layout.uploads`).
     """
-    seats = service_table(workers, processors)
+    seats, servers = service_table(workers, processors), calibration_seats(calibration_servers)
     if topology == "compact":
         singletons = [Host(CONTROL_HOST, _singletons(), HEALTH_PORT)]
     else:
         singletons = [Host(seat.service_id, [seat], HEALTH_PORT) for seat in _singletons()]
     hosts = [*singletons, *(_pod_host(seat, topology) for seat in seats)]
+    hosts += [Host(seat.service_id, [seat], HEALTH_PORT, machine=seat.service_id) for seat in servers]
     return Layout(
         run_id=run_id,
         hosts=hosts,
@@ -142,6 +174,10 @@ def kubernetes_layout(
             results=_api_url(ServiceType.RECORDS_MANAGER, topology, names_of(run_id)),
         ),
         uploads=dict(uploads or {}),
+        calibration_urls=[
+            f"http://{names_of(run_id).dns_name(Component.CALIBRATION_SERVER, n)}:{CALIBRATION_PORT}"
+            for n in range(calibration_servers)
+        ],
         promise=promise,
     )
 

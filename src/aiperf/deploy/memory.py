@@ -11,6 +11,7 @@ from typing import Any
 
 from aiperf.clock import Clock
 from aiperf.plan.plan import Plan
+from aiperf.schedule.calibration import CalibrationShape
 from aiperf.service.host import host_services
 from aiperf.service.layout import Host, Layout
 from aiperf.service.wiring import MakeClient, MakeTimer, Surroundings
@@ -18,6 +19,19 @@ from aiperf.wire.bus import OPERATOR, Seat
 from aiperf.wire.memory_wire import MemoryWire
 from aiperf.wire.messages import AnyMessage, RunFinished
 from aiperf.wire.ports import Pattern
+
+
+class NoServer:
+    """Stands for a calibration server where requests go to a client double, and no socket is open."""
+
+    def __init__(self, _url: str, _shape: CalibrationShape) -> None:
+        self._over = asyncio.Event()
+
+    async def serve(self) -> None:
+        await self._over.wait()
+
+    def stop(self) -> None:
+        self._over.set()
 
 
 class MemoryHosts:
@@ -92,7 +106,16 @@ async def run_in_memory(
 
     def surroundings_of(host: Host) -> Surroundings:
         return Surroundings(
-            host, layout, plan, wire, clock, connections_max, make_client, make_timer, in_thread=_in_this_thread
+            host,
+            layout,
+            plan,
+            wire,
+            clock,
+            connections_max,
+            make_client,
+            make_timer,
+            make_calibration_server=NoServer,
+            in_thread=_in_this_thread,
         )
 
     hosts = MemoryHosts(layout, surroundings_of)

@@ -24,7 +24,7 @@ from aiperf.deploy.layouts import kubernetes_layout, local_layout, memory_layout
 from aiperf.service.bounds import BOUNDS
 from aiperf.service.channels import CHANNELS, Channel
 from aiperf.service.layout import Layout, ServiceType
-from aiperf.wire.address import as_bound, is_exposed
+from aiperf.wire.address import LOOPBACK, as_bound, is_exposed
 from aiperf.wire.ports import Pattern
 
 _RUN_ID = "run"
@@ -61,7 +61,7 @@ token. Loopback inside a pod is in the clear: nobody else is there.
 
 def protocol_page() -> str:
     """The page as Markdown."""
-    return "\n".join([_HEAD, *_channels(), *_bounds(), *_http(), *_health(), *_ports()])
+    return "\n".join([_HEAD, *_channels(), *_bounds(), *_http(), *_calibration(), *_health(), *_ports()])
 
 
 def _layouts() -> dict[str, Layout]:
@@ -71,7 +71,9 @@ def _layouts() -> dict[str, Layout]:
         "local": local_layout(run_id=_RUN_ID, workers=2, processors=2, artifact_dir=folder, work_dir=folder, seed=0),
     }
     for topology in ("compact", "per-service"):
-        layouts[topology] = kubernetes_layout(run_id=_RUN_ID, topology=topology, workers=2, processors=2, seed=0)
+        layouts[topology] = kubernetes_layout(
+            run_id=_RUN_ID, topology=topology, workers=2, processors=2, seed=0, calibration_servers=1
+        )
     return layouts
 
 
@@ -146,6 +148,16 @@ def _routes() -> list[BaseRoute]:
     ]
     shelf.close()
     return routes
+
+
+def _calibration() -> Iterable[str]:
+    yield "\n## Calibration\n"
+    yield "With `--calibrate` only: the built-in server, in a host of its own. Workers connect by plain HTTP, to"
+    for name, layout in _layouts().items():
+        yield from (f"- {name}: `{url}`" for url in layout.calibration_urls)
+    yield f"- local: `http://{LOOPBACK}:PORT`, a free port that the command keeps for it."
+    yield ""
+    yield "What it sends is what [any endpoint](calibration.md) sends, and in `usage` when it was sent."
 
 
 def _health() -> Iterable[str]:

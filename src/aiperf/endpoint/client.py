@@ -190,6 +190,12 @@ class HttpClient:
         for exchange in list(self._in_flight):
             self.cancel(exchange, outcome)
 
+    def abandon(self, first_target: int) -> None:
+        """Closes idle connections to the targets from that one on, since nothing more will be sent there."""
+        for pool in self._pools[first_target:]:
+            for connection in list(pool.idle):
+                self._discard(connection)
+
     def close(self) -> None:
         """Cancels what is in flight, and what `on_end` submits meanwhile; gives everything back. Idempotent."""
         if self._closed:

@@ -41,6 +41,9 @@ class Usage(NamedTuple):
     total_tokens: int = -1
     cached_tokens: int = -1
     reasoning_tokens: int = -1
+    sent_after_ns: tuple[int, ...] = ()
+    """The built-in server's own account (`aiperf.mock`): when it sent each part of the answer, counted from the arrival
+    of the request. No other server gives it."""
 
 
 class Delta(NamedTuple):

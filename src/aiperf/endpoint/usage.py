@@ -30,6 +30,8 @@ class UsageObject(msgspec.Struct, gc=False):
     """SGLang has it here."""
     prompt_cache_hit_tokens: _Count = None
     """DeepSeek's name for cached tokens."""
+    aiperf_sent_after_ns: tuple[int, ...] = ()
+    """The built-in server's, when it serves a calibration."""
 
     def counts(self) -> Usage:
         """The counts; -1 where the server gives none."""
@@ -42,6 +44,7 @@ class UsageObject(msgspec.Struct, gc=False):
             _known(self.total_tokens),
             _known(self.prompt_cache_hit_tokens if cached is None else cached),
             _known(self.reasoning_tokens if reasoning is None else reasoning),
+            self.aiperf_sent_after_ns,
         )
 
 

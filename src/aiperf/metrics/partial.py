@@ -29,7 +29,8 @@ from aiperf.metrics.intervals import BoolArray, FloatArray, IntArray
 from aiperf.metrics.sketch import Sketch
 from aiperf.metrics.totals import Totals, totals_of
 from aiperf.metrics.workers import Workers, WorkerTally
-from aiperf.record.facts import NONE, FactsArray, Phase
+from aiperf.record.facts import NONE, FactsArray
+from aiperf.schedule.phases import PhaseKind
 from aiperf.units import NS_PER_MS
 
 SWEEP_LIMIT = 1_000_000
@@ -128,7 +129,7 @@ class Partial:
         gap_counts: IntArray,
         texts: Mapping[int, str] | None = None,
         objectives: tuple[Objective, ...] = (),
-        phase: int = Phase.PROFILING,
+        phase: int = PhaseKind.PROFILING,
     ) -> "Partial":
         """The partial result of the records of this phase; of all others only the order of arrival is kept.
 

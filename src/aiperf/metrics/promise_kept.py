@@ -11,7 +11,7 @@ import msgspec
 from aiperf.metrics.promise import CONTROL, WORKER, ProcessPromise, Promise
 from aiperf.metrics.run_facts import PhaseFacts, RunFacts
 from aiperf.metrics.totals import Totals
-from aiperf.record.facts import Phase
+from aiperf.schedule.phases import PhaseKind
 from aiperf.units import NS_PER_S
 
 COST_MARGIN = 1.5
@@ -95,7 +95,7 @@ def _process_rows(
         promised_cpus = promise.cpus + promise.cost.fixed_s * len(observed) / seconds
         yield f"{kind}_cpus", _at_most(promised_cpus, reached_s / seconds, "CPUs", COST_MARGIN)
     sizes = [seen["memory_max_mb"] for seen in observed if "memory_max_mb" in seen]
-    if sizes:
+    if sizes and run.calibration is None:  # which may have been a heavier load, and memory is counted at its most
         promised_mb = promise.memory_mb + promise.row_bytes * totals.sent_count / 1e6
         yield f"{kind}_memory_mb", _at_most(promised_mb, max(sizes), "MB", COST_MARGIN)
 
@@ -116,7 +116,7 @@ def _load_of(phases: Sequence[PhaseFacts], totals: Totals) -> tuple[float, float
     """
     requests = sum(
         totals.sent_count
-        if phase.phase == Phase.PROFILING
+        if phase.phase == PhaseKind.PROFILING
         else phase.ledger.completed + phase.ledger.failed + phase.ledger.censored
         for phase in phases
     )

@@ -8,9 +8,11 @@ from typing import Any
 
 import msgspec
 
+from aiperf.metrics.calibration import Calibration
 from aiperf.metrics.promise import Promise
-from aiperf.record.facts import NONE, Phase
+from aiperf.record.facts import NONE
 from aiperf.schedule.ledger import Ledger
+from aiperf.schedule.phases import PhaseKind
 
 
 class PhaseFacts(msgspec.Struct, frozen=True, kw_only=True):
@@ -88,6 +90,8 @@ class RunFacts(msgspec.Struct, frozen=True, kw_only=True):
     warnings: list[str] = []
     run_info: dict[str, Any] = {}
     """What else belongs into `run_info`: sweep values, seed, command line."""
+    calibration: Calibration | None = None
+    """What this side was found to add before the load; None: it was not asked for."""
     promise: Promise | None = None
     """What was promised before the run."""
     artifacts: list[str] = []
@@ -95,7 +99,7 @@ class RunFacts(msgspec.Struct, frozen=True, kw_only=True):
 
     def measured(self) -> PhaseFacts | None:
         """The profiling phase; None if the run never came to it."""
-        return next((phase for phase in self.phases if phase.phase == Phase.PROFILING), None)
+        return next((phase for phase in self.phases if phase.phase == PhaseKind.PROFILING), None)
 
     def section(self, name: str) -> dict[str, Any]:
         """One section of the plan; empty if there is none."""

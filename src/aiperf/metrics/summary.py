@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 
+from aiperf.metrics.calibration import Calibration
 from aiperf.metrics.catalog import BY_TAG, CENSORED_ROW, METRICS, ROW, Kind, Metric
 from aiperf.metrics.distribution import MetricResult, Ranked, adjusted, describe
 from aiperf.metrics.goodput import objectives_of
@@ -113,6 +114,7 @@ class Summary(msgspec.Struct, kw_only=True):
     timestamp_source: str
     warnings: list[str]
     artifacts: list[str]
+    calibration: Calibration | None = None
     promise: PromiseKept | None = None
     """What was promised, and what was reached; None where nothing was promised."""
 
@@ -167,6 +169,7 @@ def summarise(partial: Partial, run: RunFacts) -> Summary:
         timestamp_source=run.timestamp_source,
         warnings=run.warnings,
         artifacts=run.artifacts,
+        calibration=run.calibration,
         promise=_promise(partial, run, results),
     )
 

@@ -40,8 +40,8 @@ class Answer:
     """None: the one that `fill` makes. An empty one sends nothing: it is the instant of the ending."""
     steps: list[int] = field(default_factory=list)
     delays_ns: list[int] = field(default_factory=list)
-    fill: Callable[[int], bytes] | None = None
-    """Prompt tokens → the bytes of the frame that reports them."""
+    fill: Callable[[int, bytes], bytes] | None = None
+    """Prompt tokens and the account of writes (may be empty) → the bytes of the frame that reports them."""
     offsets_ns: dict[tuple[int, int], list[int]] = field(default_factory=dict)
     """Due times after the start of the request, by (TTFT, ITL), where these are constant. Filled by `latency`."""
 

@@ -30,6 +30,10 @@ class Behaviour:
     """How many of the first tokens are reasoning."""
     tool_calls: bool = False
     report_usage: bool = True
+    tokens_max: int = 0
+    """Answers are no longer than this, whatever a request asks for; 0: no limit."""
+    gives_account: bool = False
+    """`usage`, which is then always reported, says when each write left, counted from the request's arrival."""
 
     # When
     ttft_ns: int = 0

@@ -118,10 +118,12 @@ USAGE_MARK = b'"usage":null'
 """Stands in prebuilt bytes for the usage of a request, so that nothing need be encoded to fill it in."""
 
 
-def usage_bytes(voice: Voice, prompt_tokens: int, tokens: int) -> bytes:
-    """What to put in the place of `USAGE_MARK`."""
+def usage_bytes(voice: Voice, prompt_tokens: int, tokens: int, account: bytes = b"") -> bytes:
+    """What to put in the place of `USAGE_MARK`. `account`: when the writes left, as numbers between commas."""
     reasoning = min(voice.reasoning_tokens, tokens) if voice.chat else 0
     details = b',"completion_tokens_details":{"reasoning_tokens":%d}' % reasoning if reasoning else b""
+    if account:
+        details += b',"aiperf_sent_after_ns":[%b]' % account
     counts = b'"usage":{"prompt_tokens":%d,"completion_tokens":%d,"total_tokens":%d%b}'
     return counts % (prompt_tokens, tokens, prompt_tokens + tokens, details)
 

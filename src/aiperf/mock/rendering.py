@@ -66,6 +66,10 @@ class _Form(NamedTuple):
         """The data as one server-sent event."""
         return _event(data, self.newline, self.chunked)
 
+    def lone_event(self, data: bytes) -> bytes:
+        """The same of data that does not come again."""
+        return _event.__wrapped__(data, self.newline, self.chunked)
+
     def head(self, content_type: bytes, length: int) -> bytes:
         """`length` only counts if neither chunks nor the close tell where the body ends."""
         stated = -1 if self.until_close else length + TRUNCATED_BYTES if self.truncated else length
@@ -208,13 +212,14 @@ def _stalled_ns(strike: Fault | None, step: int) -> int:
     return strike.delay_ns if strike and strike.name == "stall" and step >= strike.after else 0
 
 
-def _usage_filler(written: bytes, tail: _Tail, form: _Form, voice: Voice, tokens: int) -> Callable[[int], bytes]:
+def _usage_filler(written: bytes, tail: _Tail, form: _Form, voice: Voice, tokens: int) -> Callable[[int, bytes], bytes]:
     """Makes the last write of a stream: content, finish, usage and the closing."""
     before = written + tail.finish
 
-    def fill(prompt_tokens: int) -> bytes:
-        counts = chunks.usage_bytes(voice, prompt_tokens, tokens)
-        return before + form.event(tail.usage.replace(USAGE_MARK, counts)) + tail.closing
+    def fill(prompt_tokens: int, account: bytes) -> bytes:
+        counts = chunks.usage_bytes(voice, prompt_tokens, tokens, account)
+        event = form.lone_event if account else form.event
+        return before + event(tail.usage.replace(USAGE_MARK, counts)) + tail.closing
 
     return fill
 
@@ -239,7 +244,9 @@ def _add_whole(answer: Answer, asked: Asked, faults: Faults, behaviour: Behaviou
     ):  # a slow head is split beforehand: such an answer reports 0 prompt tokens
         answer.add(written(body.replace(USAGE_MARK, chunks.usage_bytes(voice, 0, tokens))), step, delay_ns)
     else:
-        answer.fill = lambda prompt: written(body.replace(USAGE_MARK, chunks.usage_bytes(voice, prompt, tokens)))
+        answer.fill = lambda prompt, account: written(
+            body.replace(USAGE_MARK, chunks.usage_bytes(voice, prompt, tokens, account))
+        )
         answer.add(None, step, delay_ns)
     if strike and _cuts(strike):
         _cut(answer, strike, step, delay_ns)

@@ -61,12 +61,14 @@ def understand(chat: bool, body: bytes, behaviour: Behaviour, prompt_tokens: int
         raise ValueError(f"max_tokens must be between 0 and {TOKENS_MAX}")
     streaming = bool(wanted.stream)
     options = wanted.stream_options
-    with_usage = behaviour.report_usage and (not streaming or (options is not None and bool(options.include_usage)))
+    wants_usage = not streaming or (options is not None and bool(options.include_usage))
+    with_usage = behaviour.gives_account or (behaviour.report_usage and wants_usage)
     if not with_usage:
         prompt_tokens = 0
     elif prompt_tokens < 0:
         prompt_tokens = sum(_words(message.content) for message in wanted.messages) if chat else _words(wanted.prompt)
     tokens = behaviour.default_tokens if limit is None else limit
+    tokens = min(tokens, behaviour.tokens_max or tokens)
     return Asked(chat, streaming, wanted.model or behaviour.model, tokens, limit is not None, with_usage), prompt_tokens
 
 

@@ -157,7 +157,7 @@ class Server:
                 continue
             frame = stream.answer.frames[index]
             if frame is None:
-                frame = stream.filled
+                frame = stream.filled or stream.with_account(clock)
             if not frame:
                 pass
             elif stamps_ns is None:
@@ -240,7 +240,14 @@ class Server:
             self._pipelined.setdefault(connection.fd, deque()).append(received)
             return
         decision = self._responder.decide(received)
-        stream = Stream(connection, received, decision, next(self._numbers), self._log is not None)
+        stream = Stream(
+            connection,
+            received,
+            decision,
+            next(self._numbers),
+            logged=self._log is not None,
+            gives_account=self._behaviour.gives_account,
+        )
         self._streams[connection.fd] = stream
         if not decision.inference:
             self._start(stream, received.stamp_ns)

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from aiperf.errors import PlanError, Problem
+from aiperf.plan.durations import duration_ns
 from aiperf.plan.kubernetes_checks import (
     PER_SERVICE_SIZES,
     claim_holds_a_file,
@@ -27,6 +28,7 @@ from aiperf.plan.origins import DEFAULT, Origins, is_given
 from aiperf.plan.plan import SWEEPABLE, Plan
 from aiperf.plan.source_address import source_addresses
 from aiperf.plan.spelling import did_you_mean
+from aiperf.units import NS_PER_S
 
 STREAMING_TAGS = frozenset(
     {
@@ -315,6 +317,21 @@ def artifacts_can_be_written(plan: Plan, origins: Origins) -> Iterator[Problem]:
         yield Problem(f"this user may not write to {existing}", origin, "Choose another --artifact-dir.")
 
 
+def calibration_makes_sense(plan: Plan, origins: Origins) -> Iterator[Problem]:
+    """How to calibrate is only said where it is done; and within a step there are whole answers."""
+    asked = plan.calibration
+    if not (asked.calibrate or asked.calibrate_only):
+        for name in ("calibrate_duration_s", "calibrate_ttft", "calibrate_itl"):
+            if origins.get(name, DEFAULT).startswith("-"):
+                yield Problem("has no effect: nothing is calibrated", origins[name], "Add --calibrate.")
+        return
+    step_s, ttft_s = asked.calibrate_duration_s, duration_ns(asked.calibrate_ttft) / NS_PER_S
+    if ttft_s > step_s / 2:
+        what = f"leaves no room in a step of {step_s:g} s for an answer that begins after {ttft_s:g} s"
+        origin = origins.get("calibrate_ttft", DEFAULT)
+        yield Problem(what, origin, f"Make it shorter, or --calibrate-duration at least {2 * ttft_s:g}.")
+
+
 CHECKS: tuple[Check, ...] = (
     Check(smoothness_has_its_pattern, frozenset({"arrival_smoothness", "arrival_pattern"})),
     Check(pattern_has_a_rate, frozenset({"arrival_pattern", "request_rate"})),
@@ -333,6 +350,10 @@ CHECKS: tuple[Check, ...] = (
         ),
     ),
     Check(warmup_pattern_has_a_rate, frozenset({"warmup_arrival_pattern", "warmup_request_rate", "request_rate"})),
+    Check(
+        calibration_makes_sense,
+        frozenset({"calibrate", "calibrate_only", "calibrate_duration_s", "calibrate_ttft", "calibrate_itl"}),
+    ),
     Check(input_has_one_source, frozenset({"input_file", "dataset_type", *_SYNTHETIC_FIELDS})),
     Check(input_file_is_there, frozenset({"input_file"})),
     Check(output_length_has_a_mean, frozenset({"osl_mean_tokens", "osl_stddev_tokens"})),

@@ -165,6 +165,10 @@ class KubernetesPlan(Section):
     records_manager_memory: Annotated[
         Memory, _memory("the records manager (per-service)", "--records-manager-memory")
     ] = None
+    calibration_server_cpu: Annotated[Cpu, _cpu("each calibration server", "--calibration-server-cpu")] = None
+    calibration_server_memory: Annotated[Memory, _memory("each calibration server", "--calibration-server-memory")] = (
+        None
+    )
     min_workers: Annotated[
         PositiveInt | None,
         option("Begin when so many workers are ready. Default: all of them.", "--min-workers"),

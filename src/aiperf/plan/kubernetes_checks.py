@@ -50,7 +50,7 @@ def cluster_choices_go_together(plan: Plan, origins: Origins) -> Iterator[Proble
 
 
 def endpoint_is_not_the_pod_itself(plan: Plan, origins: Origins) -> Iterator[Problem]:
-    if not plan.kubernetes.kubernetes:
+    if not plan.kubernetes.kubernetes or plan.calibration.calibrate_only:
         return
     for url in plan.endpoint.urls:
         host = urlsplit(url).hostname or ""

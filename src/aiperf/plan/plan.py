@@ -22,6 +22,7 @@ from pydantic import (
     SecretStr,
 )
 
+from aiperf.plan.calibration import CalibrationPlan
 from aiperf.plan.expectation import ExpectationPlan
 from aiperf.plan.kubernetes import KubernetesPlan
 from aiperf.plan.section import Section, option
@@ -374,6 +375,7 @@ class Plan(Section):
     input: InputPlan = Field(default_factory=InputPlan)
     load: LoadPlan = Field(default_factory=LoadPlan)
     warmup: WarmupPlan = Field(default_factory=WarmupPlan)
+    calibration: CalibrationPlan = Field(default_factory=CalibrationPlan)
     expectation: ExpectationPlan = Field(default_factory=ExpectationPlan)
     results: ResultsPlan = Field(default_factory=ResultsPlan)
     services: ServicesPlan = Field(default_factory=ServicesPlan)

@@ -56,6 +56,8 @@ class Assembled(NamedTuple):
     """One line for each record, "" where nothing went wrong."""
     raw: list[RawResponse] | None
     """For each record; None unless chunks are kept."""
+    sent_after_ns: list[tuple[int, ...]]
+    """For each record what the built-in server says of itself (`endpoint.dialect.Usage`); empty from any other."""
 
 
 class _Worker:
@@ -110,6 +112,7 @@ class RecordAssembler:
         self._gap_offsets = [0]
         self._error_texts: list[str] = []
         self._raw: list[RawResponse] = []
+        self._sent_after_ns: list[tuple[int, ...]] = []
         self._waiting: list[TextToCount] = []
 
     @property
@@ -181,6 +184,7 @@ class RecordAssembler:
         self._gaps_ns.extend(answer.gaps_ns)
         self._gap_offsets.append(len(self._gaps_ns))
         self._error_texts.append(error_text)
+        self._sent_after_ns.append(answer.usage.sent_after_ns if answer.usage is not None else ())
         if self._keeps_chunks:
             self._raw.append(RawResponse(response_head, answer.chunks or []))
 
@@ -197,6 +201,7 @@ class RecordAssembler:
             np.array(self._gap_offsets, dtype=np.int64),
             self._error_texts,
             self._raw if self._keeps_chunks else None,
+            self._sent_after_ns,
         )
         self._clear()
         return assembled

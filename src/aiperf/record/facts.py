@@ -16,11 +16,6 @@ import numpy.typing as npt
 NONE = -1
 
 
-class Phase(IntEnum):
-    WARMUP = 0
-    PROFILING = 1
-
-
 class TokenSource(IntEnum):
     """Who counted the output tokens of a record."""
 
@@ -40,6 +35,7 @@ class Facts(NamedTuple):
     """Which conversation of the schedule."""
     turn_index: int
     phase: int
+    """Its number (`aiperf.schedule.phases.kind_of`)."""
     worker_index: int
     url_index: int
     entry_index: int

@@ -82,7 +82,8 @@ def token_columns(
         if reasoning < 0 and not answer.has_reasoning:
             reasoning = 0
         output = max(usage.completion_tokens - max(reasoning, 0), 0)
-    columns = (isl, client_isl_tokens, requested_osl_tokens, output, reasoning, NONE, NONE, *usage, source)
+    counts = usage[:-1]  # all but the built-in server's account of its writes
+    columns = (isl, client_isl_tokens, requested_osl_tokens, output, reasoning, NONE, NONE, *counts, source)
     return _new_columns(TokenColumns, columns)
 
 

@@ -14,6 +14,7 @@ from aiperf.metrics.distribution import RARE_PERCENTS, MetricResult
 from aiperf.metrics.summary import Summary
 from aiperf.metrics.verdict_reasons import Severity
 from aiperf.report.atomic import write_atomic
+from aiperf.report.calibration_text import calibration_lines
 from aiperf.report.promise_text import promise_parts
 from aiperf.report.summary_json import load_summary
 
@@ -254,6 +255,7 @@ def _facts(summary: Summary, artifact_dir: Path | None, width: int) -> "Table":
         (("Errors", [*_errors(summary)]),),
         (("Verdict", [*_verdict(summary)]), ("Warnings", [_line(_printable(text)) for text in summary.warnings])),
         (
+            ("Calibrated", [_line(_printable(text)) for text in _calibrated(summary)]),
             ("Measured", _lines(_sources(summary), width)),
             ("Artifacts", [*_artifacts(summary, artifact_dir, width)]),
         ),
@@ -268,6 +270,10 @@ def _facts(summary: Summary, artifact_dir: Path | None, width: int) -> "Table":
                 grid.add_row(label if position == 0 else "", text)
         is_first = is_first and not lines
     return grid
+
+
+def _calibrated(summary: Summary) -> list[str]:
+    return calibration_lines(summary.calibration) if summary.calibration is not None else []
 
 
 def _value(summary: Summary, tag: str) -> float | None:

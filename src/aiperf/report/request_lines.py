@@ -18,8 +18,9 @@ import numpy.typing as npt
 from aiperf.endpoint.exchange import ErrorKind, Outcome
 from aiperf.plan.dumps import masked_headers
 from aiperf.record.assembly import RawResponse
-from aiperf.record.facts import FactsArray, Phase
+from aiperf.record.facts import FactsArray
 from aiperf.record.request_id import FIRST_TURN, id_forms
+from aiperf.schedule.phases import PhaseKind
 
 _encode = msgspec.json.Encoder().encode
 
@@ -192,7 +193,7 @@ def _put_metadata(line: LineTemplate, facts: FactsArray, context: LineContext) -
     line.text(b"}")
 
 
-_PHASES = [_encode(phase.name.lower()) for phase in Phase]
+_PHASES = [_encode(phase.name.lower()) for phase in PhaseKind]
 _OUTCOMES = [_encode(outcome.name.lower()) for outcome in Outcome]
 _WERE_CANCELLED = [_encode(outcome in (Outcome.CANCELLED, Outcome.CENSORED)) for outcome in Outcome]
 _ERROR_KINDS = [kind.name.lower().encode() for kind in ErrorKind]

@@ -5,15 +5,44 @@ Owns: which phases there are, how each is paced and when it ends. Does not own: 
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from enum import StrEnum
+from enum import IntEnum, StrEnum
 from typing import TypeVar
 
 from aiperf.plan.plan import Plan
 from aiperf.units import ns_from_s
 
-WARMUP, PROFILING = 0, 1
 NONE = -1
 T = TypeVar("T")
+
+
+class PhaseKind(IntEnum):
+    """What a phase is there for."""
+
+    WARMUP = 0
+    """Brings the service into its stride; its requests are in no result."""
+    PROFILING = 1
+    """Is measured."""
+    CALIBRATION = 2
+    """Measures this side, against the built-in server; its requests never reach the endpoint."""
+
+
+_NUMBERS_PER_STEP = 8
+"""Room for more kinds, so that recorded numbers keep their meaning."""
+
+
+def phase_number(kind: PhaseKind, step: int = 0) -> int:
+    """By which a phase is known in records and messages. Only `kind_of` and `step_of` may take it apart."""
+    return kind + _NUMBERS_PER_STEP * step
+
+
+def kind_of(number: int) -> PhaseKind:
+    """What the phase of this number is there for."""
+    return PhaseKind(number % _NUMBERS_PER_STEP)
+
+
+def step_of(number: int) -> int:
+    """Which one of its kind it is: 0, 1, 2, …"""
+    return number // _NUMBERS_PER_STEP
 
 
 class Mode(StrEnum):
@@ -35,8 +64,7 @@ class Pattern(StrEnum):
 class PhasePlan:
     """One phase, whole."""
 
-    phase: int
-    """0 warm-up, 1 profiling."""
+    kind: PhaseKind
     mode: Mode
     concurrency: int | None
     """None in open loop."""
@@ -53,6 +81,13 @@ class PhasePlan:
     grace_ns: int
     seed: int
     """Of this phase's arrivals and contents; warm-up and profiling differ."""
+    step: int = 0
+    """Which one of its kind."""
+
+    @property
+    def phase(self) -> int:
+        """Its number in records and messages."""
+        return phase_number(self.kind, self.step)
 
     def stop_ns(self, start_ns: int) -> int:
         """No dispatch at or after this instant; -1 if a count alone ends the phase."""
@@ -72,7 +107,7 @@ def phases(plan: Plan, seed: int) -> tuple[PhasePlan, ...]:
     concurrency = _one(load.concurrency)
     rate_rps = _one(load.request_rate)
     profiling = _phase(
-        PROFILING,
+        PhaseKind.PROFILING,
         seed,
         concurrency=concurrency,
         ramp_s=load.concurrency_ramp_s,
@@ -87,7 +122,7 @@ def phases(plan: Plan, seed: int) -> tuple[PhasePlan, ...]:
         return (profiling,)
     grace_s = warmup.warmup_grace_period_s
     warming = _phase(
-        WARMUP,
+        PhaseKind.WARMUP,
         seed,
         concurrency=warmup.warmup_concurrency or concurrency,
         ramp_s=0,
@@ -102,7 +137,7 @@ def phases(plan: Plan, seed: int) -> tuple[PhasePlan, ...]:
 
 
 def _phase(
-    phase: int,
+    kind: PhaseKind,
     seed: int,
     *,
     concurrency: int | None,
@@ -121,7 +156,7 @@ def _phase(
     if request_count is None and duration_s is None:
         request_count = max(10, 2 * (concurrency or 1))
     return PhasePlan(
-        phase=phase,
+        kind=kind,
         mode=mode,
         concurrency=concurrency,
         ramp_ns=ns_from_s(ramp_s),
@@ -131,7 +166,7 @@ def _phase(
         request_count=request_count,
         duration_ns=None if duration_s is None else ns_from_s(duration_s),
         grace_ns=ns_from_s(grace_s),
-        seed=2 * seed + phase,  # differs for every (seed, phase); profiling's is the same with and without a warm-up
+        seed=2 * seed + kind,  # differs for every (seed, kind); profiling's is the same with and without a warm-up
     )
 
 

@@ -5,8 +5,8 @@ losses (`run_lifecycle`), writing (`records_manager`). Pure: what it returns is 
 """
 
 from aiperf.service.layout import ServiceType
-from aiperf.service.muster import ToldTo
 from aiperf.service.roster import Roster, Standing
+from aiperf.service.tell import Tell
 from aiperf.wire.messages import (
     ExportResults,
     FinishRecords,
@@ -31,13 +31,18 @@ class Closing:
         self._lost_slices = 0
         self._processor_observations: dict[str, dict[str, float]] = {}
 
-    def ask_workers(self) -> list[ToldTo]:
+    def ask_workers(self) -> list[Tell]:
         workers = self._roster.ids(ServiceType.WORKER, at_least=Standing.CONFIGURED)
         self.awaited = set(workers)
-        return [(worker, FlushRecords()) for worker in workers]
+        return [Tell(worker, FlushRecords()) for worker in workers]
 
-    def ask_processors(self) -> list[ToldTo]:
-        """Each is told how many slices were cut for it, by worker."""
+    @property
+    def batch_counts(self) -> dict[str, int]:
+        """By record processor, of those that have finished."""
+        return dict(self._batch_counts)
+
+    def ask_processors(self, *, is_last: bool = True) -> list[Tell]:
+        """Each is told how many slices were cut for it, by worker. Not `is_last`: the load goes on afterwards."""
         processors = self._roster.ids(ServiceType.RECORD_PROCESSOR, at_least=Standing.CONFIGURED)
         self.awaited = set(processors)
         indices = {worker: index for index, worker in enumerate(self._roster.workers)}
@@ -46,7 +51,7 @@ class Closing:
             for processor, count in cut.items():
                 if processor in counts:
                     counts[processor][indices[worker]] = count
-        return [(processor, FinishRecords(its)) for processor, its in counts.items()]
+        return [Tell(processor, FinishRecords(its, is_last)) for processor, its in counts.items()]
 
     def forget(self, service_id: str) -> None:
         """It is lost."""

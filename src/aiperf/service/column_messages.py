@@ -14,6 +14,7 @@ from typing import Any
 
 import msgspec
 
+from aiperf.metrics.own_error import OwnErrors
 from aiperf.metrics.partial import Partial
 from aiperf.report.shards import Block
 
@@ -37,6 +38,15 @@ class ColumnHeader(msgspec.Struct, frozen=True, array_like=True, tag="columns"):
     """Of a batch of the measured phase: its records have the lines from this one on, of each kind."""
 
 
+class OwnErrorHeader(msgspec.Struct, frozen=True, array_like=True, tag="own-errors"):
+    """With this side's own errors over records of a calibration; a batch like any other."""
+
+    record_processor: str
+    sequence: int
+    """Numbered together with partial results."""
+    phase: int
+
+
 class BlockHeader(msgspec.Struct, frozen=True, array_like=True, tag="block"):
     """With a block of lines."""
 
@@ -49,23 +59,31 @@ class BlockHeader(msgspec.Struct, frozen=True, array_like=True, tag="block"):
 
 
 _encode = msgspec.msgpack.Encoder().encode
-_decode = msgspec.msgpack.Decoder(ColumnHeader | BlockHeader).decode
+_decode = msgspec.msgpack.Decoder(ColumnHeader | OwnErrorHeader | BlockHeader).decode
 
 
 def encode_columns(header: ColumnHeader, partial: Partial) -> list[bytes]:
     return [_encode(header), *partial.to_frames()]
 
 
+def encode_own_errors(header: OwnErrorHeader, errors: OwnErrors) -> list[bytes]:
+    return [_encode(header), errors.to_frame()]
+
+
 def encode_block(record_processor: str, sequence: int, kind: LineKind, block: Block) -> list[bytes]:
     return [_encode(BlockHeader(record_processor, sequence, kind, block.first_line, block.line_count)), block.frame]
 
 
-def decode_columns(frames: Sequence[Any]) -> tuple[ColumnHeader, Partial] | tuple[BlockHeader, Block]:
+def decode_columns(
+    frames: Sequence[Any],
+) -> tuple[ColumnHeader, Partial] | tuple[OwnErrorHeader, OwnErrors] | tuple[BlockHeader, Block]:
     """Raises: ValueError (msgspec's included) if the frames are none of ours."""
     header = _decode(frames[0])
     if isinstance(header, ColumnHeader):
         return header, Partial.from_frames(frames[1:])
     (frame,) = frames[1:]
+    if isinstance(header, OwnErrorHeader):
+        return header, OwnErrors.from_frame(frame)
     return header, Block(header.first_line, header.line_count, frame)
 
 

@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 from aiperf.clock import Clock
 from aiperf.schedule.dispatcher import Dispatcher
-from aiperf.schedule.phases import PROFILING
+from aiperf.schedule.phases import PhaseKind, kind_of, step_of
 from aiperf.units import NS_PER_MS, NS_PER_S
 from aiperf.wire.messages import (
     CreditBatch,
@@ -32,8 +32,13 @@ class Phase:
 
     def __init__(self, phase: int, cut_ns: int, run_id: str) -> None:
         self.phase = phase
-        # Warm-up has credits of its own, so its requests need ids of their own.
-        self.ids_of = run_id if phase == PROFILING else f"{run_id}/warm-up"
+        self.kind = kind_of(phase)
+        # Every phase has credits of its own, so its requests need ids of their own.
+        other_ids = {
+            PhaseKind.WARMUP: f"{run_id}/warm-up",
+            PhaseKind.CALIBRATION: f"{run_id}/calibration-{step_of(phase)}",
+        }
+        self.ids_of = other_ids.get(self.kind, run_id)
         self.cut_ns = cut_ns
         self.closed_loop = False
         self.stopped = False

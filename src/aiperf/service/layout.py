@@ -25,6 +25,8 @@ class ServiceType(StrEnum):
     RECORDS_MANAGER = "records-manager"
     WORKER = "worker"
     RECORD_PROCESSOR = "record-processor"
+    CALIBRATION_SERVER = "calibration-server"
+    """Only where a calibration is asked for."""
 
 
 LOG_NAME = "logs/aiperf.log"
@@ -117,6 +119,8 @@ class Layout(msgspec.Struct, frozen=True):
     replaces_workers: bool = False
     """Whether somebody starts a lost worker or record processor again, as its next incarnation."""
     apis: Apis = Apis()
+    calibration_urls: list[str] = []
+    """Where workers reach the calibration servers, in the order of the table; empty: there are none."""
     uploads: dict[str, str] = {}
     """Files that the user's machine sends, by what they are (`api.contract.Uploadable`): where they are then."""
     promise: Promise | None = None

@@ -15,9 +15,18 @@ from collections.abc import Callable
 from pathlib import Path
 
 from aiperf.dataset.tokens import BUILTIN
+from aiperf.metrics.own_error import OwnErrors
 from aiperf.record.assembly import Assembled, RecordAssembler
 from aiperf.record.slices import read_slice
-from aiperf.service.column_messages import ColumnHeader, encode_block, encode_columns
+from aiperf.schedule.calibration import CalibrationShape
+from aiperf.schedule.phases import PhaseKind, kind_of
+from aiperf.service.column_messages import (
+    ColumnHeader,
+    OwnErrorHeader,
+    encode_block,
+    encode_columns,
+    encode_own_errors,
+)
 from aiperf.service.garbage import THROUGHPUT_THRESHOLDS, set_aside
 from aiperf.service.membership import DismissedError
 from aiperf.service.process_cost import cpu_s, process_cost
@@ -51,6 +60,7 @@ class RecordProcessor:
     """`run()` returns when it is told to exit. Raises: DismissedError if that is before its time.
 
     `make_pipeline` is called once the dataset is known; finished records leave as columns every `batch_interval_s`.
+    `shape`: of the calibration, if there is one.
     """
 
     def __init__(
@@ -62,6 +72,7 @@ class RecordProcessor:
         make_pipeline: Callable[[Configure], tuple[RecordAssembler, ShardOutlet]],
         supply: Supply,
         batch_interval_s: float,
+        shape: CalibrationShape | None = None,
     ) -> None:
         self._seat = seat
         self._slices = slices
@@ -70,6 +81,7 @@ class RecordProcessor:
         self._supply = supply
         self._configure: asyncio.Future[Configure] = asyncio.get_running_loop().create_future()
         self._batch_interval_s = batch_interval_s
+        self._shape = shape
         self._workers: list[str] = []
         self._received: dict[int, int] = {}
         self._slice_arrived = asyncio.Event()
@@ -183,7 +195,15 @@ class RecordProcessor:
         self._record_count += count
         # Before the lines: nobody needs lines of requests that are in no result.
         await self._hand_over(encode_columns(header, partial))
+        if self._shape is not None and kind_of(phase) is PhaseKind.CALIBRATION:
+            await self._send_own_errors(phase, assembled, self._shape)
         await self._hand_over_blocks(blocks)
+
+    async def _send_own_errors(self, phase: int, assembled: Assembled, shape: CalibrationShape) -> None:
+        errors = OwnErrors.of(assembled.facts, assembled.gaps_ns, assembled.gap_offsets, assembled.sent_after_ns, shape)
+        header = OwnErrorHeader(self._seat.name, self._batch_count, phase)
+        self._batch_count += 1
+        await self._hand_over(encode_own_errors(header, errors))
 
     async def _send_blocks(self) -> None:
         await self._configured.wait()
@@ -208,7 +228,7 @@ class RecordProcessor:
             self._flowing.set()
 
     async def _finish(self, order: FinishRecords) -> None:
-        """Works through every slice that was announced, then closes the account."""
+        """Works through every slice that was announced, hands over what came of them, and says how much it was."""
         await self._configured.wait()  # One that came late may still be getting ready; its slices wait meanwhile.
         while any(self._received.get(worker, 0) < count for worker, count in order.slice_counts.items()):
             self._slice_arrived.clear()
@@ -219,7 +239,7 @@ class RecordProcessor:
                     continue  # They wait for the records manager, as this process does.
                 log.error("announced slices did not come: expected %s, got %s", order.slice_counts, self._received)
                 break
-        self._finished = True
+        self._finished = order.is_last
         await self._send_batch()
         async with self._sending:
             await self._hand_over_blocks(self._shards.flush())
@@ -234,3 +254,5 @@ class RecordProcessor:
             observations=process_cost(self._cpu_when_ready_s),
         )
         self._seat.send(finished)
+        if not order.is_last:
+            self._cpu_when_ready_s = cpu_s()  # what a calibration took is none of the load's cost

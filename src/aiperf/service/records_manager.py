@@ -8,7 +8,7 @@ When it does not keep up, the channel's bound holds record processors back: a fe
 
 import asyncio
 import logging
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -17,12 +17,14 @@ from aiperf.clock import Clock
 from aiperf.endpoint.exchange import ErrorKind
 from aiperf.errors import ExitCode
 from aiperf.metrics.failures import Failure
+from aiperf.metrics.own_error import OwnErrors, judged_step
 from aiperf.metrics.partial import Partial
 from aiperf.plan.plan import Plan
-from aiperf.record.facts import Phase
 from aiperf.report.shards import Block
+from aiperf.schedule.calibration import calibration_of, load_in_words
+from aiperf.schedule.phases import PhaseKind, PhasePlan, kind_of, step_of
 from aiperf.service.cadence import cadence_of
-from aiperf.service.column_messages import Arrivals, BlockHeader, ColumnHeader, decode_columns
+from aiperf.service.column_messages import Arrivals, BlockHeader, ColumnHeader, OwnErrorHeader, decode_columns
 from aiperf.service.layout import LOG_NAME, Layout
 from aiperf.service.line_store import LineStore
 from aiperf.service.log_relay import LogHome
@@ -39,9 +41,11 @@ from aiperf.wire.messages import (
     ExportResults,
     LoadStatus,
     LogLines,
+    MeasureStep,
     Progress,
     ServiceReady,
     StartPhase,
+    StepMeasured,
 )
 from aiperf.wire.ports import Port
 
@@ -80,11 +84,18 @@ class RecordsManager:
         self._configure: asyncio.Future[Configure] = asyncio.get_running_loop().create_future()
         self._export_order: asyncio.Future[ExportResults] = asyncio.get_running_loop().create_future()
         self._log = LogHome(Path(layout.artifact_dir) / LOG_NAME)
-        self._partials = {phase.value: Partial.empty() for phase in Phase}
+        self._partials: defaultdict[int, Partial] = defaultdict(Partial.empty)
+        """By number of the phase."""
+        self._own_errors: defaultdict[int, OwnErrors] = defaultdict(OwnErrors)
+        """Of the steps of a calibration."""
+        self._shape = calibration_of(plan)
+        self._phase: PhasePlan | None = None
+        """The latest."""
         self._lines = LineStore(Path(layout.data_dir))
         self._has_lines = plan.results.export_level != "summary"
         self._batches = Arrivals()
         self._blocks = Arrivals()
+        self._measuring: asyncio.Queue[MeasureStep] = asyncio.Queue()
         self._something_came = asyncio.Event()
         self._is_closed = False
         """The results are being written: what comes now has been counted as lost."""
@@ -95,7 +106,9 @@ class RecordsManager:
 
     async def run(self) -> None:
         try:
-            await run_together(self._take_columns(), self._take_orders(), self._get_ready(), self._export())
+            await run_together(
+                self._take_columns(), self._take_orders(), self._get_ready(), self._measure_steps(), self._export()
+            )
         finally:
             self._lines.close()
 
@@ -106,8 +119,9 @@ class RecordsManager:
                 case Configure() if not self._configure.done():
                     self._configure.set_result(message)
                 case StartPhase():
-                    self._recent.clear()
-                    self._cpu_at_start_s = cpu_s() if self._cpu_at_start_s is None else self._cpu_at_start_s
+                    self._begin(message.plan)
+                case MeasureStep():
+                    self._measuring.put_nowait(message)
                 case LoadStatus() if not self._export_order.done():
                     self._status = message
                     self._seat.send(self._progress(message))
@@ -133,16 +147,39 @@ class RecordsManager:
             match decode_columns(frames):
                 case ColumnHeader() as header, Partial() as partial:
                     self._merge(header, partial)
+                case OwnErrorHeader() as header, OwnErrors() as errors:
+                    self._batches.book(header.record_processor, header.sequence)
+                    self._own_errors[header.phase].merge(errors)
                 case BlockHeader() as header, Block() as block:
                     self._keep(header, block)
             self._something_came.set()
             await asyncio.sleep(0)
 
+    def _begin(self, phase: PhasePlan) -> None:
+        """Of a step of a calibration nothing is kept once it was measured."""
+        for number in [number for number in self._partials if kind_of(number) is PhaseKind.CALIBRATION]:
+            del self._partials[number]
+        self._own_errors.clear()
+        self._recent.clear()
+        self._phase = phase
+        if phase.kind is not PhaseKind.CALIBRATION and self._cpu_at_start_s is None:
+            self._cpu_at_start_s = cpu_s()
+
+    async def _measure_steps(self) -> None:
+        """Orders are heard meanwhile."""
+        while True:
+            order = await self._measuring.get()
+            await self._until_all_came(order.batch_counts, {})
+            assert self._shape is not None
+            errors, finished = self._own_errors[order.plan.phase], order.finished
+            step = judged_step(errors, order.plan, self._shape, finished.ledger, finished.unplaced_slot_s)
+            self._seat.send(StepMeasured(step))
+
     def _merge(self, header: ColumnHeader, partial: Partial) -> None:
         if jumped := self._batches.book(header.record_processor, header.sequence):
             log.error("%d batches of records of %s did not arrive", jumped, header.record_processor)
         self._partials[header.phase].merge(partial)
-        if header.phase == Phase.PROFILING and self._has_lines and partial.arrivals is not None:
+        if kind_of(header.phase) is PhaseKind.PROFILING and self._has_lines and partial.arrivals is not None:
             self._lines.book_ends(header.record_processor, header.first_line, partial.arrivals.table[0])
 
     def _keep(self, header: BlockHeader, block: Block) -> None:
@@ -164,7 +201,7 @@ class RecordsManager:
         request_rate, token_rate = self._rates(now_ns, totals.completed_count, totals.osl_tokens)
         return Progress(
             phase=status.phase,
-            state="draining" if status.draining else Phase(status.phase).name.lower(),
+            state="draining" if status.draining else self._state(status.phase),
             elapsed_s=max(0, now_ns - status.start_ns) / NS_PER_S,
             sent_count=status.issued_count,
             completed_count=totals.completed_count,
@@ -178,6 +215,12 @@ class RecordsManager:
             statistics=partial.live_statistics(),
             errors=_counts_by_name(partial.failures.most_frequent()),
         )
+
+    def _state(self, number: int) -> str:
+        kind = kind_of(number)
+        if kind is not PhaseKind.CALIBRATION or self._phase is None:
+            return kind.name.lower()
+        return f"calibrating, step {step_of(number) + 1} ({load_in_words(self._phase)})"
 
     def _rates(self, now_ns: int, completed: int, tokens: int) -> tuple[float, float]:
         """Completed requests and output tokens per second over the last `RATE_WINDOW_S`."""
@@ -195,25 +238,13 @@ class RecordsManager:
     async def _export(self) -> None:
         """Orders are heard meanwhile."""
         order = await self._export_order
-        while not (self._batches.are_over(order.batch_counts) and self._blocks.are_over(order.block_counts)):
-            self._something_came.clear()
-            try:
-                await asyncio.wait_for(self._something_came.wait(), SILENCE_BEFORE_GIVING_UP_S)
-            except TimeoutError:
-                log.error(
-                    "announced batches and blocks did not come: %d of %s, %d of %s",
-                    self._batches.lost_count(order.batch_counts),
-                    order.batch_counts,
-                    self._blocks.lost_count(order.block_counts),
-                    order.block_counts,
-                )
-                break
+        await self._until_all_came(order.batch_counts, order.block_counts)
         if self._status is not None:
             self._seat.send(self._progress(self._status))  # The last look at the live view shows every record.
         self._is_closed = True
         self._lines.close()
         received = Received(
-            self._partials[Phase.PROFILING],
+            self._partials[PhaseKind.PROFILING],
             self._lines,
             self._batches.lost_count(order.batch_counts),
             self._cpu_at_start_s or 0.0,
@@ -225,6 +256,22 @@ class RecordsManager:
             await asyncio.sleep(cadence_of(self._layout).log_interval_s + LOG_MARGIN_S)
         self._seat.send(exported)
         await asyncio.Event().wait()
+
+    async def _until_all_came(self, batch_counts: dict[str, int], block_counts: dict[str, int]) -> None:
+        """Or until nothing has come for a while."""
+        while not (self._batches.are_over(batch_counts) and self._blocks.are_over(block_counts)):
+            self._something_came.clear()
+            try:
+                await asyncio.wait_for(self._something_came.wait(), SILENCE_BEFORE_GIVING_UP_S)
+            except TimeoutError:
+                log.error(
+                    "announced batches and blocks did not come: %d of %s, %d of %s",
+                    self._batches.lost_count(batch_counts),
+                    batch_counts,
+                    self._blocks.lost_count(block_counts),
+                    block_counts,
+                )
+                return
 
 
 def _counts_by_name(failures: list[Failure]) -> dict[str, int]:

@@ -22,13 +22,13 @@ from aiperf.metrics.summary import Summary, summarise
 from aiperf.metrics.totals import Totals
 from aiperf.plan.dumps import public_dump
 from aiperf.plan.plan import Plan
-from aiperf.record.facts import Phase
 from aiperf.report import console, csv_export, inputs_json, summary_json
 from aiperf.report.atomic import atomic_file
 from aiperf.report.shards import completion_ranks, merge_shards
 from aiperf.schedule.ledger import Ledger
-from aiperf.schedule.phases import phases
+from aiperf.schedule.phases import PhaseKind, phases
 from aiperf.schedule.unsent import waits_ns
+from aiperf.service.calibration_export import export_calibration
 from aiperf.service.column_messages import LineKind
 from aiperf.service.dataset_manager import STORE_NAME
 from aiperf.service.layout import LOG_NAME, SINGLETONS, Layout, ServiceType
@@ -55,6 +55,8 @@ def export_results(order: ExportResults, received: Received, layout: Layout, pla
 
     Raises: InfrastructureError if a file cannot be written. The summary is written all the same if it can be.
     """
+    if plan.calibration.calibrate_only:
+        return export_calibration(order, layout, plan, _timestamp_source(order.worker_observations))
     folder, prefix, partial = Path(layout.artifact_dir), plan.results.export_prefix, received.partial
     summary_path = folder / (prefix + summary_json.FILE_SUFFIX)
     csv_path, console_path = folder / (prefix + csv_export.FILE_SUFFIX), folder / (prefix + console.FILE_SUFFIX)
@@ -111,10 +113,10 @@ def export_results(order: ExportResults, received: Received, layout: Layout, pla
 
 def _count_unsent(partial: Partial, order: ExportResults, plan: Plan, seed: int) -> None:
     """Arrivals of the measured phase that were never sent bound what is measured from the intended time."""
-    measured = next((phase for phase in order.phases if phase.phase == Phase.PROFILING), None)
+    measured = next((phase for phase in order.phases if phase.phase == PhaseKind.PROFILING), None)
     if measured is None or not measured.unsent_runs:
         return
-    planned = next(phase for phase in phases(plan, seed) if phase.phase == Phase.PROFILING)
+    planned = next(phase for phase in phases(plan, seed) if phase.phase == PhaseKind.PROFILING)
     runs = np.frombuffer(measured.unsent_runs, np.int64).reshape(-1, 2)
     for waited_ns in waits_ns(planned, runs, measured.unsent_until_ns, measured.start_ns):
         partial.add_unsent(waited_ns / NS_PER_MS)
@@ -153,7 +155,7 @@ def _run_facts(
         for phase in order.phases
     ]
     reasons = {lost.service_id: lost.reason for lost in order.lost_services}
-    credits_of_lost = next((phase.lost_workers for phase in order.phases if phase.phase == Phase.PROFILING), {})
+    credits_of_lost = next((phase.lost_workers for phase in order.phases if phase.phase == PhaseKind.PROFILING), {})
     workers = [
         WorkerFacts(
             worker_index=index,
@@ -193,6 +195,7 @@ def _run_facts(
         },
         promise=layout.promise,
         artifacts=artifacts,
+        calibration=order.calibration,
     )
     measured = run.measured()
     ended = measured.ledger.completed + measured.ledger.failed if measured else 0
@@ -215,7 +218,7 @@ def _observed(workers: Sequence[WorkerFacts], name: str) -> list[Any]:
 def _ledger(phase: PhaseFinished, totals: Totals) -> Ledger:
     """The phase's account, of the measured one as the records complete it."""
     ledger = Ledger(**phase.ledger)
-    if phase.phase != Phase.PROFILING:
+    if phase.phase != PhaseKind.PROFILING:
         return ledger
     return ledger.settled(totals.completed_count, totals.failed_count)
 

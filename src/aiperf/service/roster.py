@@ -34,6 +34,7 @@ _FURTHEST = {
     ServiceType.SYSTEM_CONTROLLER: Standing.REGISTERED,
     ServiceType.WORKER_MANAGER: Standing.REGISTERED,
     ServiceType.DATASET_MANAGER: Standing.REGISTERED,
+    ServiceType.CALIBRATION_SERVER: Standing.REGISTERED,
 }
 """These are ready when they are there: they are told nothing."""
 

@@ -7,7 +7,8 @@ Theory of operation. The states follow one another and never go back:
 
     GATHERING    services register, the dataset is compiled
     PREPARING    everybody was told where everything is; waiting for all, or enough, to say ready: the barrier
-    RUNNING      phases, one after another, each ended by the timing manager's account; who comes now comes late
+    RUNNING      phases, one after another, each ended by the timing manager's account; who comes now comes late.
+                 Those of a calibration come first, and what each has shown is fetched home before the next one
     FLUSHING     workers hand over their last slices
     PROCESSING   record processors finish what they have
     EXPORTING    the records manager writes
@@ -21,13 +22,13 @@ new: an incarnation with a name and an index of its own, which never gets what t
 
 from collections.abc import Sequence
 from enum import Enum, auto
-from typing import NamedTuple
 
 import msgspec
 
 from aiperf.errors import ExitCode
 from aiperf.schedule.phases import PhasePlan
 from aiperf.service.cadence import cadence_of
+from aiperf.service.calibration_rounds import CalibrationOrder, CalibrationRounds
 from aiperf.service.closing import Closing
 from aiperf.service.heartbeats import HeartbeatWatch
 from aiperf.service.hopelessness import is_hopeless
@@ -35,7 +36,10 @@ from aiperf.service.layout import SINGLETONS, Layout, ServiceType, seat_of
 from aiperf.service.losses import Losses, in_words
 from aiperf.service.muster import TOLD_KINDS, Muster
 from aiperf.service.patience import Patience
+from aiperf.service.phase_sequence import PhaseSequence
 from aiperf.service.roster import Roster, Standing
+from aiperf.service.run_end import RunEnd
+from aiperf.service.tell import Tell
 from aiperf.units import NS_PER_S
 from aiperf.wire.messages import (
     AbortRun,
@@ -44,7 +48,6 @@ from aiperf.wire.messages import (
     Exit,
     Heartbeat,
     HostLost,
-    Message,
     Notice,
     PhaseFinished,
     Progress,
@@ -57,16 +60,10 @@ from aiperf.wire.messages import (
     ServiceLost,
     ServiceReady,
     StartPhase,
+    StepMeasured,
     StopPhase,
     StopRun,
 )
-
-
-class Tell(NamedTuple):
-    """Send `message` to the service (or the operator) of that name."""
-
-    to: str
-    message: Message
 
 
 class State(Enum):
@@ -94,6 +91,7 @@ class RunLifecycle:
         started_ns: int,
         model_wait_ns: int = 0,
         min_workers: int | None = None,
+        calibration: CalibrationOrder | None = None,
         require_valid: bool = False,
     ) -> None:
         """`model_wait_ns`: how much longer than others a worker may take to be ready, since it waits for the model.
@@ -104,30 +102,21 @@ class RunLifecycle:
         self.state = State.GATHERING
         self.notices: list[str] = []
         self._layout = layout
-        self._phases = list(phases)
         self._operator = operator
         self._model_wait_ns = model_wait_ns
         self._roster = Roster(layout)
+        rounds = CalibrationRounds(self._roster, calibration, operator) if calibration is not None else None
+        self._sequence = PhaseSequence(phases, rounds)
         self._roster.move(ServiceType.SYSTEM_CONTROLLER, Standing.READY)
-        self._planned_count = len(self._roster.workers)
-        self._muster = Muster(self._roster, min_workers or self._planned_count, probes_model=model_wait_ns > 0)
-        self._began_with = 0
-        self._late: list[str] = []
+        enough = min_workers or len(self._roster.workers)
+        self._muster = Muster(self._roster, enough, probes_model=model_wait_ns > 0)
         self._patience = Patience(layout.startup_limit_s * NS_PER_S, started_ns)
         self._watch = HeartbeatWatch(cadence_of(layout).silence_limit_s)
         """Over the worker manager, which watches all others."""
         self._closing = Closing(self._roster)
         self._dataset: DatasetReady | None = None
-        self._current = -1
-        self._finished: list[PhaseFinished] = []
         self._losses = Losses(self._roster, layout.startup_limit_s)
-        self._outcome = "completed"
-        self._reason = ""
-        self._exit_code = ExitCode.DONE
-        self._ended_with = ExitCode.DONE
-        """Of the run, once it is over."""
-        self._require_valid = require_valid
-        self._places: dict[str, tuple[str, str]] = {}
+        self._run_end = RunEnd(require_valid=require_valid)
 
     def handle(self, message: AnyMessage, now_ns: int) -> list[Tell]:
         """What to send, now that `message` has come."""
@@ -135,7 +124,7 @@ class RunLifecycle:
             return []
         match message:
             case Registered():
-                self._places[message.service_id] = message.host, message.node
+                self._muster.book_place(message.service_id, message.host, message.node)
                 return self._register(message.service_id, now_ns)
             case DatasetReady():
                 self._dataset = message
@@ -163,6 +152,8 @@ class RunLifecycle:
                 return self._lose(message, now_ns)
             case PhaseFinished():
                 return self._after_phase(message, now_ns)
+            case RecordsFlushed() | RecordsFinished() | StepMeasured() if self._sequence.is_measuring:
+                return self._after_measuring(self._sequence.hear(message), now_ns)
             case RecordsFlushed():
                 self._closing.book_flushed(message)
                 return self._process_when_flushed()
@@ -173,7 +164,7 @@ class RunLifecycle:
                     self.notices.append(text)
                 return self._export_when_processed()
             case ResultsExported():
-                return self._end(message)
+                return self._over(self._run_end.with_results(message))
             case StopRun():
                 return self._stop(message, now_ns)
             case Progress():
@@ -186,31 +177,29 @@ class RunLifecycle:
         tells: list[Tell] = []
         for service_id in self._watch.take_silent(now_ns):
             tells += self._lose(ServiceLost(service_id, self._watch.reason), now_ns)
-        if self.state in (State.GATHERING, State.PREPARING):
+        if self._is_starting:
             tells += self._go_on(now_ns) or self._lose_patience(now_ns)
         return tells + self._wait_for_replacement(now_ns)
 
     @property
     def is_refused(self) -> bool:
         """The run is over, and its verdict is not what was required."""
-        return self.state is State.OVER and self._ended_with is ExitCode.NOT_VALID
+        return self.state is State.OVER and self._run_end.is_refused
 
     def leave(self, reason: str, now_ns: int) -> list[Tell]:
         """The controller itself has to leave, and cannot be replaced: of a load that has begun, what there is is
         reported; what is being reported is."""
         text = f"{ServiceType.SYSTEM_CONTROLLER} was lost: {reason}"
-        if self.state in (State.GATHERING, State.PREPARING):
-            return self._fail(ExitCode.BENCHMARK_FAILED, text)
-        return self._abort(text, now_ns) if self.state is State.RUNNING else []
+        return self._break_off(text, now_ns) if self._is_starting or self.state is State.RUNNING else []
 
     # Start
 
     def _register(self, service_id: str, now_ns: int) -> list[Tell]:
         """One that was there before was started again under its old name. Once the load runs, what it held is lost."""
-        roster, starting = self._roster, self.state in (State.GATHERING, State.PREPARING)
+        roster, starting = self._roster, self._is_starting
         tells: list[Tell] = []
         if (starting or self.state is State.RUNNING) and roster.admit(service_id):
-            tells = [Tell(to, message) for to, message in self._muster.tell_of_new(service_id)]
+            tells = self._muster.tell_of_new(service_id)
         standing = roster.standing(service_id)
         replaceable = standing is not None and roster.kind(service_id) not in SINGLETONS
         is_new = standing is Standing.EXPECTED and (starting or self.state is State.RUNNING)
@@ -228,8 +217,7 @@ class RunLifecycle:
             return []
         self._roster.move(service_id, Standing.READY)
         if self.state is State.RUNNING and self._roster.kind(service_id) is ServiceType.WORKER:
-            self._late.append(service_id)
-            self.notices.append(f"{service_id} joined after the start")
+            self.notices.append(self._muster.join_late(service_id))
         return self._go_on(now_ns)
 
     def _go_on(self, now_ns: int) -> list[Tell]:
@@ -240,20 +228,15 @@ class RunLifecycle:
             self.state = State.PREPARING
             self._patience.renew(self._patience.limit_ns + self._model_wait_ns, now_ns)
         if self.state in (State.PREPARING, State.RUNNING) and dataset is not None:
-            tells += [Tell(to, message) for to, message in muster.configure(dataset)]
+            tells += muster.configure(dataset)
         if self.state is State.PREPARING and muster.is_barrier_open(now_ns):
             tells += self._begin(now_ns)
         return tells
 
     def _begin(self, now_ns: int) -> list[Tell]:
         self.state = State.RUNNING
-        self._muster.forget_lost()
-        self._began_with = len(self._roster.ids(ServiceType.WORKER, at_least=Standing.READY))
-        if self._began_with < self._planned_count:
-            self.notices.append(
-                f"the load began with {self._began_with} of {self._planned_count} workers; "
-                f"not there yet: {self._roster.missing(Standing.READY)}"
-            )
+        if text := self._muster.begin():
+            self.notices.append(text)
         return self._start_next_phase(now_ns)
 
     def _lose_patience(self, now_ns: int) -> list[Tell]:
@@ -274,66 +257,55 @@ class RunLifecycle:
         return Standing.REGISTERED if self.state is State.GATHERING else Standing.READY
 
     def _start_next_phase(self, now_ns: int) -> list[Tell]:
-        self._current += 1
-        phase = self._phases[self._current]
+        """Or the end of the load, if none comes, or none shall come any more."""
+        phase, tells = self._sequence.advance() if self._run_end.is_as_planned else (None, [])
+        if phase is None:
+            return tells + self._flush()
         start_ns = now_ns + self._layout.start_lead_ns
-        start = StartPhase(phase.phase, start_ns, phase.stop_ns(start_ns), phase.cut_ns(start_ns))
+        start = StartPhase(phase, start_ns, phase.stop_ns(start_ns), phase.cut_ns(start_ns))
         told = self._roster.ids(ServiceType.TIMING_MANAGER, ServiceType.RECORDS_MANAGER)
-        return [Tell(service_id, start) for service_id in told]
+        return tells + [Tell(service_id, start) for service_id in told]
 
     # End
 
     def _after_phase(self, finished: PhaseFinished, now_ns: int) -> list[Tell]:
         if self.state is not State.RUNNING:
             return []
-        self._finished.append(finished)
-        if self._outcome == "completed" and self._current + 1 < len(self._phases):
-            return self._start_next_phase(now_ns)
-        return self._flush()
+        asked = self._sequence.finish(finished, completed=self._run_end.is_as_planned)
+        return self._after_measuring(asked, now_ns)
+
+    def _after_measuring(self, tells: list[Tell], now_ns: int) -> list[Tell]:
+        """The next phase comes when it is known what the last one, a step of a calibration, has shown."""
+        return tells if self._sequence.is_measuring else tells + self._start_next_phase(now_ns)
 
     def _flush(self) -> list[Tell]:
         self.state = State.FLUSHING
-        return [Tell(*told) for told in self._closing.ask_workers()] + self._process_when_flushed()
+        return self._closing.ask_workers() + self._process_when_flushed()
 
     def _process_when_flushed(self) -> list[Tell]:
         if self.state is not State.FLUSHING or self._closing.awaited:
             return []
         self.state = State.PROCESSING
-        return [Tell(*told) for told in self._closing.ask_processors()] + self._export_when_processed()
+        return self._closing.ask_processors() + self._export_when_processed()
 
     def _export_when_processed(self) -> list[Tell]:
         if self.state is not State.PROCESSING or self._closing.awaited:
             return []
         self.state = State.EXPORTING
+        end = self._run_end
         export = msgspec.structs.replace(
-            self._closing.export(self._finished, self._outcome, self._reason),
+            self._muster.sign(self._closing.export(self._sequence.finished, end.outcome, end.reason)),
+            calibration=self._sequence.calibration(),
             lost_services=self._losses.services,
-            workers=self._muster.workers_by_index(),
-            record_processors=self._muster.told(ServiceType.RECORD_PROCESSOR),
-            began_with=self._began_with,
-            late_workers=self._late,
-            places=self._places,
             tokenizer=self._dataset.tokenizer_name if self._dataset else "",
             warnings=self.notices,
         )
         return [Tell(ServiceType.RECORDS_MANAGER, export)]
 
-    def _end(self, exported: ResultsExported) -> list[Tell]:
-        code, reason = self._exit_code, self._reason
-        if exported.completed_count == 0 and code is not ExitCode.INTERRUPTED:
-            code = ExitCode.BENCHMARK_FAILED
-            because = f": {exported.first_error}" if exported.first_error else ""
-            reason = f"no request succeeded{because}" + (f" ({reason})" if reason else "")
-        elif self._require_valid and exported.verdict == "invalid" and code is ExitCode.DONE:
-            code = ExitCode.NOT_VALID
-            reason = f"the verdict is invalid, and --require-valid was given: {exported.heaviest_reason}"
-        return self._over(code, reason, exported.artifact_dir, exported.summary_path)
-
-    def _over(self, code: ExitCode, reason: str, artifact_dir: str = "", summary_path: str = "") -> list[Tell]:
+    def _over(self, finished: RunFinished) -> list[Tell]:
         # Who never came is told, too, if it may still come; after the load it is not waited for.
-        told = Standing.EXPECTED if self.state in (State.GATHERING, State.PREPARING) else Standing.REGISTERED
-        self.state, self._ended_with = State.OVER, code
-        finished = RunFinished(int(code), self._outcome, reason, artifact_dir, summary_path)
+        told = Standing.EXPECTED if self._is_starting else Standing.REGISTERED
+        self.state = State.OVER
         others = [name for name in self._roster.ids(at_least=told) if name != ServiceType.SYSTEM_CONTROLLER]
         return [Tell(self._operator, finished), *(Tell(name, Exit()) for name in others)]
 
@@ -341,30 +313,38 @@ class RunLifecycle:
 
     def _fail(self, code: ExitCode, reason: str) -> list[Tell]:
         """Ends the run at once, with nothing to report."""
-        self._outcome = "aborted"
-        return self._over(code, reason)
+        self._run_end.abort(reason, code)
+        return self._over(self._run_end.without_results())
 
     def _stop(self, stop: StopRun, now_ns: int) -> list[Tell]:
-        if self.state in (State.GATHERING, State.PREPARING):
-            self._outcome = "interrupted"
-            return self._over(ExitCode.INTERRUPTED, stop.reason)
+        if self._is_starting:
+            self._run_end.interrupt(stop.reason)
+            return self._over(self._run_end.without_results())
         if self.state is not State.RUNNING:
             return []  # The load is over: what remains is to report it whole.
-        if self._outcome == "completed":
-            self._outcome, self._reason, self._exit_code = "interrupted", stop.reason, ExitCode.INTERRUPTED
-        grace_ns = 0 if stop.now else self._phases[self._current].grace_ns
+        self._run_end.interrupt(stop.reason)
+        phase = self._sequence.current
+        grace_ns = 0 if stop.now or phase is None else phase.grace_ns
         return [Tell(ServiceType.TIMING_MANAGER, StopPhase(now_ns + grace_ns, stop.reason))]
 
     def _abort(self, reason: str, now_ns: int, code: ExitCode = ExitCode.BENCHMARK_FAILED) -> list[Tell]:
         """Ends the load now and reports what there is."""
-        self._outcome, self._reason, self._exit_code = "aborted", reason, code
+        self._run_end.abort(reason, code)
         if self.state is not State.RUNNING:
             return []
         return [Tell(ServiceType.TIMING_MANAGER, StopPhase(now_ns, reason))]
 
+    def _break_off(self, reason: str, now_ns: int, code: ExitCode = ExitCode.BENCHMARK_FAILED) -> list[Tell]:
+        """Ends the run, with what there is."""
+        return self._fail(code, reason) if self._is_starting else self._abort(reason, now_ns, code)
+
+    @property
+    def _is_starting(self) -> bool:
+        return self.state in (State.GATHERING, State.PREPARING)
+
     def _give_up_when_hopeless(self, progress: Progress, now_ns: int) -> list[Tell]:
         # The last look comes when the load is over: then there is nothing to give up.
-        if self.state is not State.RUNNING or self._outcome != "completed" or not is_hopeless(progress):
+        if self.state is not State.RUNNING or not self._run_end.is_as_planned or not is_hopeless(progress):
             return []
         return self._abort(f"given up after {progress.failed_count} failures that time does not mend", now_ns)
 
@@ -373,7 +353,7 @@ class RunLifecycle:
         host_id, incarnation = seat_of(lost.host_id)
         seats = self._layout.host(host_id).incarnation(incarnation).services
         tells = [tell for seat in seats for tell in self._lose(ServiceLost(seat.service_id, lost.reason), now_ns)]
-        if self.state not in (State.GATHERING, State.PREPARING):
+        if not self._is_starting:
             return tells
         if self._losses.befell_before(host_id, lost) and not self._muster.can_be_enough():
             # A third one would fare no better, and comes after a pause that doubles each time.
@@ -389,9 +369,11 @@ class RunLifecycle:
         self._closing.forget(service_id)
         # Should it only have been silent: it has no part in the run any more.
         leave = Tell(service_id, Exit(lost.reason))
+        if kind is ServiceType.CALIBRATION_SERVER:
+            return [*self._lose_calibration_server(lost, now_ns), leave]
         if kind in SINGLETONS:
             return [*self._fail(ExitCode.BENCHMARK_FAILED, in_words(lost, ())), leave]
-        if self.state in (State.GATHERING, State.PREPARING):
+        if self._is_starting:
             return [*self._lose_while_starting(lost, kind, now_ns), leave]
         stranded = self._roster.stranded_by(service_id) if self.state is State.RUNNING else []
         if self._losses.is_news(service_id):
@@ -402,7 +384,26 @@ class RunLifecycle:
         tells = [*self._tell_of_loss(lost), leave, *self._dismiss(stranded, service_id)]
         if not roster.ids(kind):
             tells += self._be_bereft(f"the last {kind.value} was lost: {lost.reason}", now_ns)
+        if told := self._sequence.forget(service_id):
+            tells += self._after_measuring(told, now_ns)
         return tells + self._process_when_flushed() + self._export_when_processed()
+
+    def _lose_calibration_server(self, lost: ServiceLost, now_ns: int) -> list[Tell]:
+        """What was asked for besides goes on without a calibration; if nothing was, the run ends."""
+        if not (self._is_starting or self._sequence.is_calibrating):
+            return []
+        text = f"the calibration was given up: {in_words(lost, ())}"
+        is_between_steps = self._sequence.is_measuring
+        self._sequence.give_up_calibration(text)
+        self.notices.append(text)
+        tells = [Tell(self._operator, Notice(text))]
+        if not self._sequence.has_load:
+            tells += self._break_off(text, now_ns, ExitCode.INFRASTRUCTURE)
+        elif self._is_starting:
+            tells += self._go_on(now_ns)
+        elif not is_between_steps:
+            tells.append(Tell(ServiceType.TIMING_MANAGER, StopPhase(now_ns, text)))
+        return tells + (self._start_next_phase(now_ns) if is_between_steps else [])
 
     def _lose_while_starting(self, lost: ServiceLost, kind: ServiceType, now_ns: int) -> list[Tell]:
         """Nothing is lost with it yet. The start goes on if a replacement may come, or enough workers remain."""
@@ -426,7 +427,7 @@ class RunLifecycle:
 
     def _be_bereft(self, reason: str, now_ns: int) -> list[Tell]:
         """The last of a kind was lost: the load waits for a replacement, or ends."""
-        if self.state is not State.RUNNING or self._outcome != "completed" or not self._layout.replaces_workers:
+        if self.state is not State.RUNNING or not self._run_end.is_as_planned or not self._layout.replaces_workers:
             return self._abort(reason, now_ns)
         if text := self._losses.begin_to_wait(reason, now_ns):
             self.notices.append(text)

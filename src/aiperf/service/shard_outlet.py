@@ -14,9 +14,9 @@ from aiperf.metrics.goodput import Objective
 from aiperf.metrics.partial import Partial
 from aiperf.plan.plan import Plan
 from aiperf.record.assembly import Assembled
-from aiperf.record.facts import Phase
 from aiperf.report.request_lines import LineContext, raw_lines, request_lines
 from aiperf.report.shards import Block, BlockPacker
+from aiperf.schedule.phases import PhaseKind, kind_of
 from aiperf.service.column_messages import LineKind
 from aiperf.service.layout import Layout
 from aiperf.wire.messages import Configure
@@ -61,7 +61,7 @@ class ShardOutlet:
         facts, texts = assembled.facts, assembled.error_texts
         by_row = {row: text for row, text in enumerate(texts) if text}
         partial = Partial.of(facts, assembled.gaps_ns, np.diff(assembled.gap_offsets), by_row, self._objectives, phase)
-        if phase != Phase.PROFILING:
+        if kind_of(phase) is not PhaseKind.PROFILING:
             return partial, []
         self.line_count += len(facts)
         blocks: Blocks = []
@@ -104,5 +104,6 @@ def by_phase(assembled: Assembled) -> Iterator[tuple[int, Assembled]]:
                 gap_offsets=np.concatenate([[0], np.cumsum(gap_counts[chosen])]),
                 error_texts=[assembled.error_texts[row] for row in rows],
                 raw=[assembled.raw[row] for row in rows] if assembled.raw is not None else None,
+                sent_after_ns=[assembled.sent_after_ns[row] for row in rows],
             ),
         )

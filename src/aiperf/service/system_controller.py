@@ -11,7 +11,8 @@ import msgspec
 from aiperf.clock import Clock
 from aiperf.service.cadence import latecomers_interval_s
 from aiperf.service.membership import TOLD_TO_LEAVE
-from aiperf.service.run_lifecycle import RunLifecycle, State, Tell
+from aiperf.service.run_lifecycle import RunLifecycle, State
+from aiperf.service.tell import Tell
 from aiperf.service.together import run_together
 from aiperf.wire.bus import CONTROLLER, OPERATOR, Hub
 from aiperf.wire.messages import ClockProbe, ClockReply, Exit, Heartbeat, Progress, RunFinished, ServiceLost

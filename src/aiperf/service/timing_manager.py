@@ -9,7 +9,6 @@ import contextlib
 import dataclasses
 import logging
 from collections import Counter
-from collections.abc import Mapping
 
 import msgspec
 
@@ -65,7 +64,6 @@ class TimingManager:
         *,
         seat: Seat,
         credits: Port,
-        phases: Mapping[int, PhasePlan],
         clock: Clock,
         records_manager: str,
         workers_planned: int,
@@ -75,7 +73,6 @@ class TimingManager:
         """`awaits_workers`: without any the load goes on until it is stopped, since others may come."""
         self._seat = seat
         self._credits = credits
-        self._phases = phases
         self._clock = clock
         self._records_manager = records_manager
         self._workers_planned = workers_planned
@@ -83,7 +80,8 @@ class TimingManager:
         self._awaits_workers = awaits_workers
         self._slots_max: dict[str, int] = {}
         self._scheduler: Scheduler | None = None
-        self._start = StartPhase(0, 0, -1, -1)
+        self._start: StartPhase
+        """Of the phase that runs, or of the last one; not there before the first."""
         self._orders = OrderBook()
         self._returns_came: Counter[str] = Counter()
         """By worker: the number of the next one."""
@@ -142,7 +140,7 @@ class TimingManager:
             return
         self._returns_came[worker] += 1
         self._orders.confirm(worker, message.orders_taken, self._clock.now_ns(), is_last=message.drained)
-        if self._scheduler is None or message.phase != self._start.phase:
+        if self._scheduler is None or message.phase != self._start.plan.phase:
             return
         self._returned[worker] += message.completed + message.failed + message.cancelled + message.censored
         returned = CreditReturn(
@@ -185,7 +183,7 @@ class TimingManager:
         self._returned.clear()
         self._lost_workers = {}
         self._scheduler = Scheduler(
-            self._phases[start.phase],
+            start.plan,
             workers_planned=self._workers_planned,
             return_interval_s=self._return_interval_s,
             awaits_workers=self._awaits_workers,
@@ -214,7 +212,7 @@ class TimingManager:
 
     def _status(self) -> LoadStatus:
         assert self._scheduler is not None
-        phase = self._phases[self._start.phase]
+        phase = self._start.plan
         ledger = self._scheduler.ledger
         done = ledger.completed + ledger.failed + ledger.cancelled + ledger.censored + ledger.lost
         in_flight_count = self._scheduler.in_flight_count
@@ -240,18 +238,18 @@ class TimingManager:
                     self._finish(action)
                 case _:
                     number = self._orders.number(action.worker, self._clock.now_ns())
-                    self._send(action.worker, _order(action, self._phases[self._start.phase], number))
+                    self._send(action.worker, _order(action, self._start.plan, number))
         self._rescheduled.set()
 
     def _finish(self, action: actions.FinishPhase) -> None:
         self._seat.send(self._status(), to=self._records_manager)
         self._scheduler = None
         counts = dataclasses.asdict(action.ledger)
-        log.info("phase %d accounted for: %s", self._start.phase, counts)
+        log.info("phase %d accounted for: %s", self._start.plan.phase, counts)
         start = self._start
         now_ns, unplaced_s = self._clock.now_ns(), action.unplaced_slot_ns / NS_PER_S
         finished = PhaseFinished(
-            phase=start.phase,
+            phase=start.plan.phase,
             start_ns=start.start_ns,
             stop_ns=start.stop_ns,
             end_ns=now_ns,

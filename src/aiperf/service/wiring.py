@@ -19,7 +19,6 @@ from aiperf.endpoint.client import HttpClient
 from aiperf.endpoint.dialects import DIALECTS
 from aiperf.endpoint.exchange import Sink
 from aiperf.endpoint.local_ports import PortShare
-from aiperf.endpoint.request_head import RequestHead
 from aiperf.endpoint.settings import ClientSettings
 from aiperf.endpoint.target import Target
 from aiperf.endpoint.timer import DueTimer
@@ -29,8 +28,11 @@ from aiperf.plan.plan import Plan
 from aiperf.plan.source_address import source_addresses
 from aiperf.record.assembly import RecordAssembler
 from aiperf.record.token_counts import TokenPolicy
-from aiperf.schedule.phases import phases
+from aiperf.schedule.calibration import CalibrationShape, calibration_of
+from aiperf.schedule.phases import PhasePlan, phases
 from aiperf.service.cadence import cadence_of
+from aiperf.service.calibration_rounds import CalibrationOrder
+from aiperf.service.calibration_server import CalibrationServer, ServerThread, Serving
 from aiperf.service.channels import channel_of
 from aiperf.service.dataset_manager import DatasetManager
 from aiperf.service.layout import Host, Layout, ServiceSeat, ServiceType, seat_of
@@ -39,6 +41,13 @@ from aiperf.service.model_probe import ModelProbe
 from aiperf.service.model_wait import MODELS_PATH, Topic
 from aiperf.service.record_processor import RecordProcessor
 from aiperf.service.records_manager import RecordsManager
+from aiperf.service.request_targets import (
+    calibration_head,
+    calibration_targets,
+    endpoint_head,
+    endpoint_targets,
+    inference_path,
+)
 from aiperf.service.run_lifecycle import RunLifecycle
 from aiperf.service.shard_outlet import ShardOutlet
 from aiperf.service.slice_outlet import records_channel
@@ -63,6 +72,9 @@ CONNECTS_PER_S = 5_000
 accepts some 10,000 a second on a core of its own, and has an accept queue of a few thousand at most."""
 
 
+NO_TLS = "the built-in server speaks plain HTTP, the endpoint TLS: what that costs this side is not in the calibration"
+
+
 @dataclass(frozen=True, slots=True)
 class Surroundings:
     """Where a service lives: all it may need beside its own seat."""
@@ -76,6 +88,8 @@ class Surroundings:
     make_client: MakeClient | None = None
     """Tests in virtual time give a client of their own; None: the HTTP timing client."""
     make_timer: MakeTimer | None = None
+    make_calibration_server: Callable[[str, CalibrationShape], Serving] = ServerThread
+    """Serves at a URL; tests in virtual time give another."""
     in_thread: InThread = asyncio.to_thread
     """Runs what takes long beside the event loop."""
     supply: Supply = field(default_factory=SameDisk)
@@ -167,21 +181,35 @@ class Made:
 
 
 def _system_controller(around: Surroundings) -> SystemController:
-    clock = around.clock
-    schedule = phases(around.plan, around.layout.random_seed)
+    clock, plan = around.clock, around.plan
+    schedule = phases(plan, around.layout.random_seed)
     return SystemController(
         hub=Hub(around.bind("control")),
         lifecycle=RunLifecycle(
             around.layout,
-            schedule,
+            () if plan.calibration.calibrate_only else schedule,
             operator=OPERATOR,
             started_ns=clock.now_ns(),
-            min_workers=around.plan.kubernetes.min_workers,
-            require_valid=around.plan.results.require_valid,
-            model_wait_ns=ns_from_s(around.plan.endpoint.wait_for_model_timeout_s),
+            min_workers=plan.kubernetes.min_workers,
+            model_wait_ns=ns_from_s(_model_wait_s(plan)),
+            calibration=_calibration_order(plan, schedule[-1]),
+            require_valid=plan.results.require_valid,
         ),
         clock=clock,
     )
+
+
+def _model_wait_s(plan: Plan) -> float:
+    """Without a load there is nothing to wait for."""
+    return 0 if plan.calibration.calibrate_only else plan.endpoint.wait_for_model_timeout_s
+
+
+def _calibration_order(plan: Plan, own_load: PhasePlan) -> CalibrationOrder | None:
+    shape = calibration_of(plan)
+    if shape is None:
+        return None
+    speaks_tls = any(url.startswith("https://") for url in plan.endpoint.urls) and not plan.calibration.calibrate_only
+    return CalibrationOrder(own_load, shape, (NO_TLS,) if speaks_tls else ())
 
 
 def _worker_manager(_: ServiceSeat, seat: Seat, around: Surroundings) -> Made:
@@ -205,7 +233,6 @@ def _timing_manager(_: ServiceSeat, seat: Seat, around: Surroundings) -> Made:
     manager = TimingManager(
         seat=seat,
         credits=around.bind("credits"),
-        phases={phase.phase: phase for phase in phases(around.plan, around.layout.random_seed)},
         clock=around.clock,
         records_manager=ServiceType.RECORDS_MANAGER,
         workers_planned=len(around.layout.services(ServiceType.WORKER)),
@@ -252,6 +279,7 @@ def _record_processor(service: ServiceSeat, seat: Seat, around: Surroundings) ->
         make_pipeline=make_pipeline,
         supply=around.supply,
         batch_interval_s=cadence_of(layout).column_interval_s,
+        shape=calibration_of(plan),
     )
     return Made(processor.run(), leave=processor.leave)
 
@@ -279,7 +307,7 @@ def _token_policy(plan: Plan) -> TokenPolicy:
 def _worker(service: ServiceSeat, seat: Seat, around: Surroundings) -> Made:
     plan, layout = around.plan, around.layout
     endpoint = plan.endpoint
-    targets = _targets(plan)
+    targets, calibration = endpoint_targets(plan), calibration_targets(plan, layout)
 
     def make_client(sink: Sink) -> Client:
         assert isinstance(around.clock, RunClock)
@@ -293,7 +321,7 @@ def _worker(service: ServiceSeat, seat: Seat, around: Surroundings) -> Made:
             port_share=_port_share(service, around),
             keep_response_heads=plan.results.export_level == "raw",
         )
-        return HttpClient(clock=around.clock, sink=sink, targets=targets, settings=settings)
+        return HttpClient(clock=around.clock, sink=sink, targets=[*targets, *calibration], settings=settings)
 
     def make_timer(callback: Callable[[], None]) -> Timer:
         assert isinstance(around.clock, RunClock)
@@ -307,7 +335,8 @@ def _worker(service: ServiceSeat, seat: Seat, around: Surroundings) -> Made:
         run_id=layout.run_id,
         seed=layout.random_seed,
         sampling=plan.input.sampling or "sequential",
-        heads=[_head(plan, target) for target in targets],
+        heads=[endpoint_head(plan, target) for target in targets],
+        calibration_heads=[calibration_head(plan, target) for target in calibration],
         credits=around.connect("credits", service.service_id),
         connect_records=records_channel(
             around.wire, lambda channel: layout.address(channel, around.host.host_id), service.service_id
@@ -339,34 +368,19 @@ def _port_share(service: ServiceSeat, around: Surroundings) -> PortShare:
     return PortShare(ids.index(seat_of(service.service_id)[0]), len(ids))
 
 
-def _targets(plan: Plan) -> list[Target]:
-    """Where inference requests go, by URL."""
-    endpoint, path = plan.endpoint, _inference_path(plan)
-    return [Target.from_url(url, path, ca_file=endpoint.ca_file, insecure=endpoint.insecure) for url in endpoint.urls]
-
-
-def _inference_path(plan: Plan) -> str:
-    return plan.endpoint.endpoint_path or DIALECTS[plan.endpoint.endpoint_type].path
-
-
-def _head(plan: Plan, target: Target, method: str = "POST") -> RequestHead:
-    endpoint = plan.endpoint
-    return RequestHead(
-        path=target.path,
-        host=target.host_header,
-        headers=endpoint.headers,
-        api_key=endpoint.api_key.get_secret_value() if endpoint.api_key else None,
-        streaming=endpoint.streaming and method == "POST",
-        keep_alive=endpoint.connection_reuse != "never",
-        method=method,
-        session_header=endpoint.session_header,
-    )
+def _calibration_server(service: ServiceSeat, seat: Seat, around: Surroundings) -> Made:
+    shape, layout = calibration_of(around.plan), around.layout
+    assert shape is not None
+    place, _ = seat_of(service.service_id)
+    names = [each.service_id for each in layout.services(ServiceType.CALIBRATION_SERVER)]
+    server = around.make_calibration_server(layout.calibration_urls[names.index(place)], shape)
+    return Made(CalibrationServer(seat, server).run())
 
 
 def _model_probe(seat: Seat, around: Surroundings, make_client: MakeClient) -> ModelProbe:
     plan, endpoint = around.plan, around.plan.endpoint
     # A URL may be given with the path of its dialect; the list of models stands beside that.
-    bases = [url.removesuffix(_inference_path(plan)) for url in endpoint.urls]
+    bases = [url.removesuffix(inference_path(plan)) for url in endpoint.urls]
     return ModelProbe(
         seat=seat,
         clock=around.clock,
@@ -376,8 +390,8 @@ def _model_probe(seat: Seat, around: Surroundings, make_client: MakeClient) -> M
         urls=endpoint.urls,
         models=endpoint.models,
         heads={
-            Topic.INFERENCE: [_head(plan, target) for target in _targets(plan)],
-            Topic.MODELS: [_head(plan, Target.from_url(base, MODELS_PATH), "GET") for base in bases],
+            Topic.INFERENCE: [endpoint_head(plan, target) for target in endpoint_targets(plan)],
+            Topic.MODELS: [endpoint_head(plan, Target.from_url(base, MODELS_PATH), "GET") for base in bases],
         },
         dialect=DIALECTS[endpoint.endpoint_type],
         streaming=endpoint.streaming,
@@ -392,4 +406,5 @@ _MAKERS: dict[ServiceType, Callable[[ServiceSeat, Seat, Surroundings], Made]] = 
     ServiceType.RECORDS_MANAGER: _records_manager,
     ServiceType.RECORD_PROCESSOR: _record_processor,
     ServiceType.WORKER: _worker,
+    ServiceType.CALIBRATION_SERVER: _calibration_server,
 }

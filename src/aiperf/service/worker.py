@@ -25,7 +25,7 @@ from aiperf.endpoint.exchange import Exchange, Outcome, Sink
 from aiperf.endpoint.request_head import RequestHead
 from aiperf.record.request_id import x_correlation_id, x_request_id
 from aiperf.schedule.dispatcher import Dispatcher
-from aiperf.schedule.phases import PROFILING
+from aiperf.schedule.phases import PhaseKind, kind_of
 from aiperf.service.credit_account import CreditAccount
 from aiperf.service.garbage import TIMING_THRESHOLDS, set_aside
 from aiperf.service.membership import DismissedError
@@ -77,6 +77,7 @@ class Client(Protocol):
     def submit(self, exchange: Exchange) -> None: ...
     def cancel_all(self, outcome: Outcome) -> None: ...
     def close(self) -> None: ...
+    def abandon(self, first_target: int) -> None: ...
     def observe_anew(self) -> None: ...
     def observations(self) -> dict[str, float]: ...
 
@@ -92,7 +93,8 @@ class Worker:
     """One worker. `run()` returns when it is told to exit. Raises: DismissedError if that is before its time.
 
     Credits are returned every `return_interval_s` at the least. `make_client` gets the sink; `make_timer` the callback.
-    `wait_for_model` gets the body of a request; the worker that is told to wait is not ready before it returns.
+    `wait_for_model` gets the body of a request; the worker that is told to wait is not ready before it returns. The
+    targets of `calibration_heads` come after those of `heads`.
     """
 
     def __init__(
@@ -103,6 +105,7 @@ class Worker:
         seed: int,
         sampling: Strategy,
         heads: Sequence[RequestHead],
+        calibration_heads: Sequence[RequestHead] = (),
         credits: Port,
         connect_records: Callable[[str], Port],
         slots_max: int,
@@ -118,7 +121,10 @@ class Worker:
         self._seat = seat
         self._seed = seed
         self._sampling = sampling
-        self._heads = heads
+        self._lanes = {PhaseKind.CALIBRATION: (len(heads), calibration_heads)}
+        """Where requests of a phase go, if not to the endpoint: the first target's index, and the heads."""
+        self._endpoint_lane = 0, heads
+        self._first_target, self._heads = self._endpoint_lane
         self._credits = credits
         self._clock = clock
         self._slots_max = slots_max
@@ -126,6 +132,8 @@ class Worker:
         self._observation = SelfObservation()
         self._gaps = SlotGaps()
         self._outlet = SliceOutlet(seat.name, connect_records, data_dir, self._tell)
+        self._deferred_before = 0
+        """Bytes that were spilled before the measured phase."""
         self._client = make_client(self)
         self._account = CreditAccount(
             run_id=run_id,
@@ -234,9 +242,8 @@ class Worker:
     async def _hand_over_everything(self) -> None:
         await self._outlet.drain(self._clock.now_ns)
         observations = self._last_observations() | self._outlet.observations()
-        self._seat.send(
-            RecordsFlushed(self._seat.name, self._outlet.slice_counts(), self._outlet.deferred_bytes, observations)
-        )
+        deferred_bytes = self._outlet.deferred_bytes - self._deferred_before
+        self._seat.send(RecordsFlushed(self._seat.name, self._outlet.slice_counts(), deferred_bytes, observations))
 
     def _tell(self, text: str) -> None:
         self._seat.send(Notice(text, lasting=True))
@@ -256,11 +263,17 @@ class Worker:
                     await self._leave_before_time(str(error))
                 self._gaps.take(message, self._clock.now_ns())
                 if isinstance(message, PreparePhase):
+                    kind = kind_of(message.phase)
+                    self._first_target, self._heads = self._lanes.get(kind, self._endpoint_lane)
                     set_aside(TIMING_THRESHOLDS)
                     self._freed_ns.clear()
-                    if message.phase == PROFILING:
+                    if kind is not PhaseKind.CALIBRATION:
+                        # Before the load, not when the servers leave: that would be in the midst of it.
+                        self._client.abandon(self._lanes[PhaseKind.CALIBRATION][0])
+                    if kind is PhaseKind.PROFILING:
                         self._client.observe_anew()
                         self._observation.begin()
+                        self._deferred_before = self._outlet.deferred_bytes
                 self._pump()
                 self._account.answer(message)
 
@@ -301,7 +314,7 @@ class Worker:
         body = self._store.body(entry)
         ids_of = phase.ids_of
         heads = self._heads
-        url_index = credit % len(heads)
+        position = credit % len(heads)
         handle = self._handle = self._handle + 1
         rearm_delay_ns = -1
         if due_ns < 0:
@@ -316,11 +329,11 @@ class Worker:
                 turn_index=0,
                 phase=phase.phase,
                 entry_index=entry,
-                url_index=url_index,
+                url_index=self._first_target + position,
                 due_ns=due_ns,
                 dispatched_ns=now_ns,
                 rearm_delay_ns=rearm_delay_ns,
-                head=heads[url_index].write(
+                head=heads[position].write(
                     x_request_id(ids_of, credit, 0), x_correlation_id(ids_of, credit), len(body)
                 ),
                 body=body,
@@ -347,7 +360,7 @@ class Worker:
             await asyncio.sleep(FLUSH_INTERVAL_S)
             now_ns = self._clock.now_ns()
             phase = self._account.phase
-            if phase is not None and phase.phase == PROFILING and not phase.drained:
+            if phase is not None and phase.kind is PhaseKind.PROFILING and not phase.drained:
                 self._observation.loop_woke(now_ns - slept_at_ns - round(FLUSH_INTERVAL_S * NS_PER_S))
             if self._outlet.size_bytes >= FLUSH_BYTES or now_ns - flushed_ns >= FLUSH_AFTER_S * NS_PER_S:
                 self._outlet.flush(now_ns)

@@ -10,6 +10,9 @@ from typing import Any
 
 import msgspec
 
+from aiperf.metrics.calibration import Calibration, CalibrationStep
+from aiperf.schedule.phases import PhasePlan
+
 
 class Message(msgspec.Struct, tag=True, array_like=True):
     """What travels on the control bus or a credit socket."""
@@ -137,7 +140,7 @@ class RecordProcessorAdded(Message):
 
 
 class StartPhase(Message):
-    phase: int
+    plan: PhasePlan
     start_ns: int
     stop_ns: int
     """No dispatch at or after this instant; -1: no such instant."""
@@ -187,9 +190,11 @@ class RecordsFlushed(Message):
 
 
 class FinishRecords(Message):
-    """To record processors: process slices up to these counts, by worker index, then finish."""
+    """To record processors: process slices up to these counts, by worker index, hand over what came of them, finish."""
 
     slice_counts: dict[int, int]
+    is_last: bool = True
+    """No more will come. If not: the account so far is wanted, and the work goes on."""
 
 
 class RecordsFinished(Message):
@@ -205,6 +210,21 @@ class RecordsFinished(Message):
     """Of request lines; as the batches, it sent so many."""
     observations: dict[str, float] = {}
     """Of its process, by name with unit."""
+
+
+class MeasureStep(Message):
+    """To the records manager: a step of the calibration is over and its records are under way; what do they say?"""
+
+    plan: PhasePlan
+    finished: PhaseFinished
+    batch_counts: dict[str, int]
+    """Batches to expect, by record processor, from the beginning of the run."""
+
+
+class StepMeasured(Message):
+    """The answer."""
+
+    step: CalibrationStep
 
 
 class ExportResults(Message):
@@ -234,6 +254,8 @@ class ExportResults(Message):
     lost_slice_count: int = 0
     tokenizer: str = ""
     warnings: list[str] = []
+    calibration: Calibration | None = None
+    """None: none was asked for."""
 
 
 class ResultsExported(Message):
@@ -305,7 +327,7 @@ class Progress(Message):
 
     phase: int
     state: str
-    """`starting`, `warmup`, `profiling`, `draining`, `processing`, `exporting`."""
+    """`starting`, `warmup`, `profiling`, `draining`, `processing`, `exporting`; of a calibration, its step in words."""
     elapsed_s: float
     sent_count: int
     completed_count: int
@@ -427,7 +449,7 @@ AnyMessage = (
     | ExportResults | ResultsExported | Exit | OperatorJoined | StopRun | RunFinished | Progress | LoadStatus
     | WorkerAdded | RecordProcessorAdded | WorkerJoined | WorkerWelcomed | PreparePhase | CreditBatch | SetSlots
     | EndCredits | CutPhase | CreditReturns | ClockProbe | ClockReply
-    | AbortRun | LogLines | LogTaken
+    | AbortRun | LogLines | LogTaken | MeasureStep | StepMeasured
 )  # fmt: skip
 
 _encode = msgspec.msgpack.Encoder().encode

@@ -793,3 +793,12 @@ def test_event_loop_drives_timeouts(serve, bench):
     finally:
         loop.close()
     assert exchange.error_kind == ErrorKind.TIMEOUT
+
+
+def test_targets_that_are_abandoned_lose_their_idle_connections_and_no_others(serve, bench):
+    at = bench(serve(answer_all).url, serve(answer_all).url)
+    for url_index in (0, 1):
+        at.fetch(url_index=url_index)
+    at.client.abandon(1)
+    assert at.client.open_connection_count == 1
+    assert [at.fetch(url_index=url_index).connection_reused for url_index in (0, 1)] == [1, 0]

@@ -118,7 +118,7 @@ def test_profile_help_runs_no_benchmark(capsys: pytest.CaptureFixture[str]) -> N
     ("argv", "told"),
     [
         (["profiel"], "profiel: there is no such command\n    Did you mean profile?"),
-        (["zzz"], "zzz: there is no such command\n    Commands: profile, plan, mock-server, kube."),
+        (["zzz"], "zzz: there is no such command\n    Commands: profile, plan, calibrate, mock-server, kube."),
         (["--model", "m"], "--model: a command comes first\n    Write aiperf profile --model …"),
     ],
 )

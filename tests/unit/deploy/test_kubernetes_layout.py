@@ -107,3 +107,11 @@ def test_in_the_compact_topology_every_worker_sends_to_its_own_neighbour() -> No
 
 def test_the_layout_of_the_largest_run_fits_into_a_config_map() -> None:
     assert len(msgspec.json.encode(layout("compact", workers=2_000, processors=2_000))) < 1 << 20
+
+
+@pytest.mark.parametrize("topology", ["compact", "per-service"])
+def test_calibration_servers_have_pods_of_their_own(topology: str) -> None:
+    table = kubernetes_layout(run_id="r1", topology=topology, workers=2, processors=2, seed=7, calibration_servers=2)
+    assert [host.host_id for host in table.hosts][-2:] == ["calibration-server-0", "calibration-server-1"]
+    assert table.calibration_urls == [f"http://{BASE}-calibration-server-{n}.{BASE}:5555" for n in range(2)]
+    assert layout(topology).calibration_urls == []

@@ -8,14 +8,15 @@ import pytest
 
 from aiperf.metrics.partial import Partial
 from aiperf.metrics.run_facts import PhaseFacts, RunFacts
-from aiperf.record.facts import FACTS_DTYPE, FactsArray, Phase, TokenSource
+from aiperf.record.facts import FACTS_DTYPE, FactsArray, TokenSource
 from aiperf.schedule.ledger import Ledger
+from aiperf.schedule.phases import PhaseKind
 
 MS = 1_000_000
 START = 1_700_000_000_000_000_000
 
 ORDINARY = {
-    "phase": Phase.PROFILING, "http_status": 200,
+    "phase": PhaseKind.PROFILING, "http_status": 200,
     "due_ns": START, "dispatched_ns": START + 1 * MS, "blocked_ns": 2 * MS, "dns_ns": 3 * MS, "connect_ns": 4 * MS,
     "tls_ns": 5 * MS, "sent_ns": START + 10 * MS, "send_done_ns": START + 11 * MS, "first_byte_ns": START + 100 * MS,
     "end_ns": START + 620 * MS, "rearm_delay_ns": -1, "sent_bytes": 2_000, "received_bytes": 50_000,
@@ -55,7 +56,7 @@ def make_partial() -> MakePartial:
 def make_run() -> Callable[..., RunFacts]:
     def make(ledger: Ledger | None = None, stop_ns: int = -1, **changes: Any) -> RunFacts:
         phase = PhaseFacts(
-            phase=Phase.PROFILING, start_ns=START, stop_ns=stop_ns, end_ns=START + 10**9, ledger=ledger or Ledger()
+            phase=PhaseKind.PROFILING, start_ns=START, stop_ns=stop_ns, end_ns=START + 10**9, ledger=ledger or Ledger()
         )
         settings: dict[str, Any] = {"benchmark_id": "b-1", "aiperf_version": "0.1.0", "plan": {}, "phases": [phase]}
         return RunFacts(**(settings | changes))

@@ -13,9 +13,9 @@ from aiperf.metrics.goodput import objectives_of
 from aiperf.metrics.partial import Partial
 from aiperf.metrics.sketch import RELATIVE_ERROR
 from aiperf.metrics.summary import summarise
-from aiperf.record.facts import Phase
 from aiperf.report.summary_json import document_of
 from aiperf.schedule.ledger import Ledger
+from aiperf.schedule.phases import PhaseKind
 
 MS = 1_000_000
 OBJECTIVES = objectives_of("time_to_first_token:110")
@@ -32,7 +32,7 @@ def random_records(make_facts, seed: int, count: int):
     for name in ("first_content_ns", "last_content_ns", "end_ns"):
         facts[name] += random.integers(0, 80 * MS, count)
     facts["credit_index"] = np.arange(count)
-    facts["phase"] = random.choice([Phase.PROFILING] * 9 + [Phase.WARMUP], count)
+    facts["phase"] = random.choice([PhaseKind.PROFILING] * 9 + [PhaseKind.WARMUP], count)
     facts["outcome"] = random.choice(
         [Outcome.COMPLETED] * 6 + [Outcome.FAILED, Outcome.CANCELLED, Outcome.CENSORED], count
     )
@@ -133,7 +133,7 @@ def test_bytes_that_are_no_partial_are_refused():
 
 def test_warm_up_is_in_nothing_but_the_order_of_arrival(make_facts, make_partial):
     facts = make_facts(3)
-    facts["phase"] = [Phase.WARMUP, Phase.PROFILING, Phase.WARMUP]
+    facts["phase"] = [PhaseKind.WARMUP, PhaseKind.PROFILING, PhaseKind.WARMUP]
     facts["outcome"] = [Outcome.FAILED, Outcome.FAILED, Outcome.FAILED]
     facts["error_kind"] = [ErrorKind.RESET, ErrorKind.TIMEOUT, ErrorKind.RESET]
     result = make_partial(facts, texts={0: "warm", 1: "hot"})
@@ -145,7 +145,7 @@ def test_warm_up_is_in_nothing_but_the_order_of_arrival(make_facts, make_partial
 
 def test_gaps_are_only_of_measured_successes(make_facts):
     facts = make_facts(4)
-    facts["phase"] = [Phase.PROFILING, Phase.WARMUP, Phase.PROFILING, Phase.PROFILING]
+    facts["phase"] = [PhaseKind.PROFILING, PhaseKind.WARMUP, PhaseKind.PROFILING, PhaseKind.PROFILING]
     facts["outcome"] = [Outcome.COMPLETED, Outcome.COMPLETED, Outcome.FAILED, Outcome.COMPLETED]
     gaps_ns = np.array([10, 20, 999, 999, 999, 30]) * MS
     result = Partial.of(facts, gaps_ns, np.array([2, 1, 2, 1]))
@@ -239,6 +239,6 @@ def test_above_its_limit_a_partial_stops_keeping_instants(make_facts, make_parti
 
 def test_another_phase_can_be_the_one_that_counts(make_facts):
     facts = make_facts(3)
-    facts["phase"] = [Phase.WARMUP, Phase.PROFILING, Phase.WARMUP]
-    result = Partial.of(facts, np.array([MS]), np.array([1, 0, 0]), phase=Phase.WARMUP)
+    facts["phase"] = [PhaseKind.WARMUP, PhaseKind.PROFILING, PhaseKind.WARMUP]
+    result = Partial.of(facts, np.array([MS]), np.array([1, 0, 0]), phase=PhaseKind.WARMUP)
     assert (result.record_count, result.other_count, result.gaps.count) == (2, 1, 1)

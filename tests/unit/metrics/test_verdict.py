@@ -7,8 +7,8 @@ from aiperf.endpoint.exchange import ErrorKind, Outcome
 from aiperf.metrics.run_facts import PhaseFacts, WorkerFacts
 from aiperf.metrics.summary import summarise
 from aiperf.metrics.verdict_reasons import Direction, Effect, Severity, Size
-from aiperf.record.facts import Phase
 from aiperf.schedule.ledger import Ledger
+from aiperf.schedule.phases import PhaseKind
 
 MS = 1_000_000
 COUNT = 100
@@ -40,7 +40,7 @@ NO_DUE = {"due_ns": -1}
 
 def phase_with(**changes) -> PhaseFacts:
     """The measured phase of one second in which all went well but for the changes."""
-    return PhaseFacts(phase=Phase.PROFILING, start_ns=0, end_ns=10**9, ledger=Ledger(**ALL_WELL), **changes)
+    return PhaseFacts(phase=PhaseKind.PROFILING, start_ns=0, end_ns=10**9, ledger=Ledger(**ALL_WELL), **changes)
 
 
 def worker(**observations: float) -> WorkerFacts:

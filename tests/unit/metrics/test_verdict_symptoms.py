@@ -5,7 +5,7 @@ import pytest
 from aiperf.metrics.run_facts import PhaseFacts, RunFacts, WorkerFacts
 from aiperf.metrics.verdict_reasons import Severity
 from aiperf.metrics.verdict_symptoms import SYMPTOMS, causes, rules
-from aiperf.record.facts import Phase
+from aiperf.schedule.phases import PhaseKind
 
 NEXT_TO_NOTHING = {
     "throttled_ms": 90, "run_queue_delay_ms": 900, "cgroup_cpu_pressure_ms": 900, "machine_cpu_pressure_ms": 900,
@@ -25,7 +25,7 @@ def run_with(*observed: dict[str, float]) -> RunFacts:
         WorkerFacts(worker_index=index, service_id=f"worker-{index}", observations={"observed_s": 10.0, **each})
         for index, each in enumerate(observed)
     ]
-    phase = PhaseFacts(phase=Phase.PROFILING, start_ns=0, end_ns=10 * 10**9)
+    phase = PhaseFacts(phase=PhaseKind.PROFILING, start_ns=0, end_ns=10 * 10**9)
     return RunFacts(benchmark_id="b", aiperf_version="0", plan={}, phases=[phase], workers=workers)
 
 

@@ -4,7 +4,8 @@ from aiperf.metrics.run_facts import PhaseFacts, WorkerFacts
 from aiperf.metrics.summary import summarise
 from aiperf.metrics.worker_rows import start_lags_ns, worker_rows
 from aiperf.metrics.workers import Workers, WorkerTally
-from aiperf.record.facts import NONE, Phase
+from aiperf.record.facts import NONE
+from aiperf.schedule.phases import PhaseKind
 
 MS = 1_000_000
 
@@ -20,7 +21,7 @@ def tallies(**first: tuple[int, int]) -> Workers:
 @pytest.fixture
 def run_of(make_run):
     def run(*workers: WorkerFacts):
-        phase = PhaseFacts(phase=Phase.PROFILING, start_ns=100 * MS, end_ns=200 * MS)
+        phase = PhaseFacts(phase=PhaseKind.PROFILING, start_ns=100 * MS, end_ns=200 * MS)
         return make_run(workers=workers, phases=[phase])
 
     return run

@@ -21,7 +21,7 @@ class Reader:
         self.body, self.complete, self.status = b"", False, 0
         self.parser = httptools.HttpResponseParser(self)
         self.parser.feed_data(
-            b"".join(answer.fill(PROMPT_TOKENS) if frame is None else frame for frame in answer.frames)
+            b"".join(answer.fill(PROMPT_TOKENS, b"") if frame is None else frame for frame in answer.frames)
         )
 
     def on_body(self, data):

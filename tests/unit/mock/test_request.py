@@ -24,6 +24,14 @@ def test_a_stream_has_usage_only_when_asked_for():
     assert not read({}, behaviour=Behaviour(report_usage=False))[0].with_usage
 
 
+def test_a_server_with_an_account_always_reports_usage_and_may_be_brief():
+    behaviour = Behaviour(gives_account=True, tokens_max=16)
+    assert read({"stream": True}, behaviour=behaviour)[0].with_usage
+    assert read({"max_tokens": 1_000}, behaviour=behaviour)[0].tokens == 16
+    assert read({"max_tokens": 4}, behaviour=behaviour)[0].tokens == 4
+    assert read({}, behaviour=behaviour)[0].tokens == 16
+
+
 @pytest.mark.parametrize(("prompt", "count"), [("", 0), ("a", 1), ("a b c", 3), ([1, 2, 3, 4], 4), (["a b", "c"], 3)])
 def test_prompts_of_all_kinds_are_counted(prompt, count):
     assert read({"prompt": prompt}, chat=False)[1] == count

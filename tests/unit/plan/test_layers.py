@@ -22,6 +22,8 @@ SPECIAL_TEXTS = {
     "goodput": "request_latency:250",
     "node_ip": "10.0.0.1",
     "expected_ttft": "500ms",
+    "calibrate_ttft": "500ms",
+    "calibrate_itl": "30ms",
     "expected_itl": "0.03s",
     "source_addresses": "127.0.0.2-127.0.0.9",
     "tolerations": "gpu=yes:NoSchedule,spot",

@@ -23,7 +23,7 @@ def test_the_keys_stand_in_their_order(written):
         "benchmark_duration", "effective_concurrency",
         "input_config", "run_info", "was_cancelled", "is_complete", "error_summary", "start_time", "end_time",
         "verdict", "load", "workers", "credits", "records", "deferred", "token_source", "tokenizer", "timestamp_source",
-        "warnings", "artifacts", "promise",
+        "warnings", "artifacts", "calibration", "promise",
     ]  # fmt: skip
 
 

@@ -13,7 +13,7 @@ from aiperf.schedule.actions import CutWorker, EndCredits, FinishPhase, IssueCre
 from aiperf.schedule.arrivals import Arrivals
 from aiperf.schedule.dispatcher import Dispatcher
 from aiperf.schedule.ledger import CreditReturn, Ledger
-from aiperf.schedule.phases import Mode, Pattern, PhasePlan
+from aiperf.schedule.phases import Mode, Pattern, PhaseKind, PhasePlan
 from aiperf.schedule.scheduler import Scheduler
 from aiperf.schedule.shares import WorkerShare
 
@@ -397,7 +397,7 @@ def make_phase_plan(
 ) -> PhasePlan:
     mode = Mode.CLOSED if rate_rps is None else Mode.OPEN if concurrency is None else Mode.CAPPED
     return PhasePlan(
-        phase=1,
+        kind=PhaseKind.PROFILING,
         mode=mode,
         concurrency=concurrency,
         ramp_ns=ramp_ns,

@@ -3,7 +3,16 @@
 import pytest
 
 from aiperf.plan.plan import EndpointPlan, LoadPlan, Plan, WarmupPlan
-from aiperf.schedule.phases import Mode, Pattern, connections_at_once, phases
+from aiperf.schedule.phases import (
+    Mode,
+    Pattern,
+    PhaseKind,
+    connections_at_once,
+    kind_of,
+    phase_number,
+    phases,
+    step_of,
+)
 
 S = 1_000_000_000
 
@@ -112,6 +121,22 @@ def test_seeds_differ_by_phase_and_by_run():
 def test_a_sweep_has_no_phases_of_its_own():
     with pytest.raises(ValueError, match="sweep"):
         phases(plan({"concurrency": (1, 2)}), 1)
+
+
+@pytest.mark.parametrize("step", [0, 1, 2, 7, 100])
+@pytest.mark.parametrize("kind", PhaseKind)
+def test_a_number_tells_its_kind_and_its_step(kind, step):
+    number = phase_number(kind, step)
+    assert (kind_of(number), step_of(number)) == (kind, step)
+
+
+def test_no_two_phases_have_the_same_number():
+    numbers = [phase_number(kind, step) for kind in PhaseKind for step in range(50)]
+    assert len(set(numbers)) == len(numbers)
+
+
+def test_recorded_numbers_of_warm_up_and_profiling_keep_their_meaning():
+    assert (phase_number(PhaseKind.WARMUP), phase_number(PhaseKind.PROFILING)) == (0, 1)
 
 
 @pytest.mark.parametrize(

@@ -1,8 +1,8 @@
 import pytest
 
 from aiperf.metrics.partial import Partial
-from aiperf.record.facts import Phase
 from aiperf.report.shards import Block
+from aiperf.schedule.phases import PhaseKind
 from aiperf.service.column_messages import (
     Arrivals,
     BlockHeader,
@@ -15,7 +15,7 @@ from aiperf.service.column_messages import (
 
 
 def test_a_batch_comes_through_as_it_was():
-    header = ColumnHeader("record-processor-0", 4, Phase.PROFILING, 0, 17)
+    header = ColumnHeader("record-processor-0", 4, PhaseKind.PROFILING, 0, 17)
     came, partial = decode_columns(encode_columns(header, Partial.empty()))
     assert came == header
     assert isinstance(partial, Partial)

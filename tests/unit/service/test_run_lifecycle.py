@@ -10,7 +10,8 @@ from aiperf.errors import ExitCode
 from aiperf.plan.plan import EndpointPlan, LoadPlan, Plan, WarmupPlan
 from aiperf.schedule.phases import phases
 from aiperf.service.layout import ServiceType
-from aiperf.service.run_lifecycle import RunLifecycle, State, Tell
+from aiperf.service.run_lifecycle import RunLifecycle, State
+from aiperf.service.tell import Tell
 from aiperf.units import NS_PER_S
 from aiperf.wire.messages import (
     AbortRun,
@@ -59,9 +60,10 @@ class Run:
             run_id="r", workers=workers, processors=processors, artifact_dir=Path("/a"), work_dir=Path("/w"), seed=1
         )
         self.now_ns = 0
+        self.phases = phases(plan, 1)
         self.lifecycle = RunLifecycle(
             self.layout,
-            phases(plan, 1),
+            self.phases,
             operator="operator",
             started_ns=0,
             model_wait_ns=model_wait_ns,
@@ -138,7 +140,7 @@ def test_the_barrier_opens_with_the_last_ready_and_not_before():
         assert run(ServiceReady(name)) == []
     starts = told(run(ServiceReady(last)), StartPhase)
     start_ns = 5 + run.layout.start_lead_ns
-    assert starts == dict.fromkeys(("timing-manager", "records-manager"), StartPhase(1, start_ns, -1, -1))
+    assert starts == dict.fromkeys(("timing-manager", "records-manager"), StartPhase(run.phases[-1], start_ns, -1, -1))
 
 
 def test_a_duration_gives_the_stop_and_the_cut_instant():
@@ -153,8 +155,8 @@ def test_profiling_starts_when_warm_up_is_accounted_for():
         endpoint=EndpointPlan(models=("m",)), load=LoadPlan(concurrency=1), warmup=WarmupPlan(warmup_request_count=3)
     )
     run = Run(plan)
-    assert [message.phase for message in told(run.up_to_running(), StartPhase).values()] == [0, 0]
-    assert [message.phase for message in told(run.finish_phase(0), StartPhase).values()] == [1, 1]
+    assert [message.plan.phase for message in told(run.up_to_running(), StartPhase).values()] == [0, 0]
+    assert [message.plan.phase for message in told(run.finish_phase(0), StartPhase).values()] == [1, 1]
     assert told(run.finish_phase(1), FlushRecords).keys() == {"worker-0", "worker-1"}
 
 

@@ -10,7 +10,8 @@ from aiperf.schedule.phases import phases
 from aiperf.service.heartbeats import HeartbeatWatch
 from aiperf.service.layout import SINGLETONS, ServiceType
 from aiperf.service.muster import MINIMUM_GRACE_NS
-from aiperf.service.run_lifecycle import RunLifecycle, State, Tell
+from aiperf.service.run_lifecycle import RunLifecycle, State
+from aiperf.service.tell import Tell
 from aiperf.units import NS_PER_S
 from aiperf.wire.messages import (
     AnyMessage,

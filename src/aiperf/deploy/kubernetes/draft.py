@@ -45,6 +45,7 @@ def draft_blueprint(
             processors=sizing.processors,
             seed=seed,
             uploads=uploads(plan),
+            calibration_servers=sizing.calibration_servers,
             promise=promise_of(sizing.load, plan.expectation, sizing.workers, sizing.processors),
         ),
         sizing=sizing,

@@ -51,6 +51,8 @@ def service_jobs(blueprint: Blueprint) -> list[dict[str, Any]]:
         if component is Component.WORKER:
             sidecar = _hosts(blueprint, Component.RECORD_PROCESSOR)[0] if compact else None
             jobs.append(_job(blueprint, component, _indexed(blueprint, component, host, sidecar)))
+        elif component is Component.CALIBRATION_SERVER:
+            jobs.append(_job(blueprint, component, _indexed(blueprint, component, host, None)))
         elif component is Component.RECORD_PROCESSOR:
             if not compact:
                 jobs.append(_job(blueprint, component, _indexed(blueprint, component, host, None)))

@@ -36,9 +36,14 @@ class Component(StrEnum):
     RECORDS_MANAGER = "records-manager"
     RECORD_PROCESSOR = "record-processor"
     WORKER = "worker"
+    CALIBRATION_SERVER = "calibration-server"
+    """Only where a calibration is asked for."""
 
 
-_BASE_LENGTH_MAX = DNS_LABEL_LENGTH_MAX - len("-record-processor") - len("-99999")
+INDEXED = (Component.WORKER, Component.RECORD_PROCESSOR, Component.CALIBRATION_SERVER)
+"""Of these there may be many, each with its number."""
+
+_BASE_LENGTH_MAX = DNS_LABEL_LENGTH_MAX - len("-calibration-server") - len("-99999")
 """A pod of an Indexed Job has the Job's name, a dash and its index as its host name."""
 
 

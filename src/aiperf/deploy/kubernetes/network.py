@@ -10,6 +10,7 @@ from aiperf.deploy.kubernetes.blueprint import Blueprint
 from aiperf.deploy.kubernetes.names import LABEL_COMPONENT, LABEL_RUN_ID, Component
 from aiperf.deploy.kubernetes.ports import (
     API_PORT,
+    CALIBRATION_PORT,
     COLUMNS_PORT,
     CONTROL_PORT,
     CREDITS_PORT,
@@ -58,10 +59,11 @@ def network_policy(blueprint: Blueprint) -> dict[str, Any]:
 
     A port-forward and health probes come from the pod's own node, which policies never hold back.
     """
+    calibration = [CALIBRATION_PORT] if blueprint.layout.calibration_urls else []
     ingress: list[dict[str, Any]] = [
         {
             "from": [{"podSelector": {"matchLabels": _of_run(blueprint)}}],
-            "ports": [{"protocol": "TCP", "port": port} for port in _BETWEEN_PODS],
+            "ports": [{"protocol": "TCP", "port": port} for port in [*_BETWEEN_PODS, *calibration]],
         }
     ]
     if blueprint.cluster.api_access != "port-forward":

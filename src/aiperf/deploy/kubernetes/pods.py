@@ -10,11 +10,11 @@ from typing import Any
 
 from aiperf.deploy.kubernetes.blueprint import Blueprint
 from aiperf.deploy.kubernetes.endpoint_secrets import endpoint_environment
-from aiperf.deploy.kubernetes.names import LABEL_COMPONENT, LABEL_RUN_ID, Component, component_of
+from aiperf.deploy.kubernetes.names import INDEXED, LABEL_COMPONENT, LABEL_RUN_ID, Component, component_of
 from aiperf.deploy.kubernetes.pod_environment import environment_entries
 from aiperf.deploy.kubernetes.pod_hosts import DISRUPTIONS_ANNOTATION, FAILURES_ANNOTATION
 from aiperf.deploy.kubernetes.pod_plan import CLAIM_DIR, RUN_DIR, dataset_claim
-from aiperf.deploy.kubernetes.ports import API_PORT, PORT_NAMES
+from aiperf.deploy.kubernetes.ports import API_PORT, CALIBRATION_PORT, PORT_NAMES
 from aiperf.deploy.kubernetes.run_files import run_volume
 from aiperf.deploy.kubernetes.sizing import Resources
 from aiperf.deploy.layouts import POD_ARTIFACT_DIR, POD_DATA_DIR, POD_WORK_DIR
@@ -51,7 +51,7 @@ def pod_template(blueprint: Blueprint, host: Host, sidecar: Host | None = None) 
     Of an Indexed Job `host` is any of its pods': all look the same but for their index.
     """
     component = component_of(host)
-    indexed = component in (Component.WORKER, Component.RECORD_PROCESSOR)
+    indexed = component in INDEXED
     first = [_adopting(blueprint)] if blueprint.standalone and component is Component.CONTROLLER else []
     if sidecar is not None:
         first.append({**_container(blueprint, sidecar, "index", is_sidecar=True), "restartPolicy": "Always"})
@@ -170,7 +170,8 @@ def _ports(blueprint: Blueprint, host: Host) -> list[int]:
     places = [addresses[-1] for channel, addresses in layout.addresses.items() if binder_of(channel) in ids]
     channels = [int(place.rpartition(":")[2]) for place in places if LOOPBACK not in place]
     api = [API_PORT] if _serves_api(host) else []
-    return [*channels, *api, host.health_port]
+    calibration = [CALIBRATION_PORT] if _runs(host, ServiceType.CALIBRATION_SERVER) else []
+    return [*channels, *calibration, *api, host.health_port]
 
 
 def _probes(host: Host, *, is_sidecar: bool = False) -> dict[str, Any]:

@@ -13,6 +13,8 @@ COLUMNS_PORT = 5553
 """Columns and sketches, at the records manager."""
 RECORDS_PORT = 5554
 """Slices of responses, at a record processor; in the compact topology on the pod's loopback only."""
+CALIBRATION_PORT = 5555
+"""The built-in server of a calibration: plain HTTP, from workers."""
 
 API_PORT = 8443
 """The HTTP API, by TLS always: also what comes through a tunnel."""
@@ -26,6 +28,7 @@ PORT_NAMES = {
     CREDITS_PORT: "credits",
     COLUMNS_PORT: "columns",
     RECORDS_PORT: "records",
+    CALIBRATION_PORT: "calibration",
     API_PORT: "api",
     HEALTH_PORT: "health",
     SIDECAR_HEALTH_PORT: "health-sidecar",

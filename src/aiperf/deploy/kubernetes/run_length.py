@@ -7,18 +7,23 @@ import math
 from collections.abc import Sequence
 
 from aiperf.plan.plan import Plan
+from aiperf.schedule.calibration import calibration_of
 from aiperf.schedule.phases import PhasePlan
 from aiperf.units import NS_PER_S
 
 START_S = 900
 """For scheduling, pulling the image, compiling and spreading the dataset."""
+CALIBRATION_MARGIN_S = 60
+"""Between its steps, records are fetched home and judged."""
 END_S = 900
 """For records still to be processed, and the export."""
 
 
 def load_s_max(plan: Plan, phases: Sequence[PhasePlan]) -> int:
     """The longest that all phases together can take, whatever the server does."""
-    return sum(math.ceil(_phase_s_max(phase, plan.endpoint.request_timeout_s)) for phase in phases)
+    calibration = calibration_of(plan)
+    calibration_s = calibration.total_s_max + CALIBRATION_MARGIN_S if calibration else 0
+    return calibration_s + sum(math.ceil(_phase_s_max(phase, plan.endpoint.request_timeout_s)) for phase in phases)
 
 
 def _phase_s_max(phase: PhasePlan, request_timeout_s: float) -> float:

@@ -22,12 +22,14 @@ from aiperf.deploy.costs import (
     ROW_BYTES,
 )
 from aiperf.deploy.kubernetes.names import Component
+from aiperf.deploy.layouts import calibration_server_count
 from aiperf.deploy.needs import connection_bytes, processor_bytes, processor_load_cpus, worker_load_cpus
 from aiperf.deploy.planned_load import PlannedLoad, planned_load
 from aiperf.errors import PlanError, Problem
 from aiperf.plan.kubernetes import KubernetesPlan
 from aiperf.plan.plan import Plan
 from aiperf.plan.quantities import GIB, MIB, memory_bytes, millicores
+from aiperf.schedule.calibration import calibration_of
 from aiperf.schedule.phases import PhasePlan
 
 WORKER_BYTES = 256 * MIB
@@ -68,6 +70,10 @@ class Resources:
     cpu_limit_millicores: int | None = None
 
 
+_CALIBRATION_SERVER = Resources(250, 128 * MIB, GIB)
+"""It takes a core while a calibration goes on, if one is idle, and leaves before the load."""
+
+
 @dataclass(frozen=True, slots=True)
 class Sizing:
     """Of a whole run."""
@@ -83,9 +89,16 @@ class Sizing:
     chunks_per_s: int | None
     """Planned for the whole run; None where the pace is the server's alone."""
 
+    calibration_servers: int = 0
+
     def count(self, component: Component) -> int:
         """How many containers of a component there are."""
-        return {Component.WORKER: self.workers, Component.RECORD_PROCESSOR: self.processors}.get(component, 1)
+        counts = {
+            Component.WORKER: self.workers,
+            Component.RECORD_PROCESSOR: self.processors,
+            Component.CALIBRATION_SERVER: self.calibration_servers,
+        }
+        return counts.get(component, 1)
 
     @property
     def pods(self) -> int:
@@ -115,7 +128,9 @@ def size_run(plan: Plan, phases: Sequence[PhasePlan], *, cpu_limits_demanded: bo
     load = planned_load(plan, phases)
     workers = worker_count(plan, load)
     processors = _processor_count(plan, load, workers)
+    servers = calibration_server_count(workers) if calibration_of(plan) else 0
     measured = {
+        **({Component.CALIBRATION_SERVER: _CALIBRATION_SERVER} if servers else {}),
         Component.WORKER: _worker(load, workers),
         Component.RECORD_PROCESSOR: _processor(load, processors),
         **_control(plan.kubernetes.topology, load, workers),
@@ -129,6 +144,7 @@ def size_run(plan: Plan, phases: Sequence[PhasePlan], *, cpu_limits_demanded: bo
         workers=workers,
         processors=processors,
         resources=resources,
+        calibration_servers=servers,
         connections_per_worker=math.ceil(load.connections / workers),
         chunks_per_s=None if load.chunks_per_s is None else math.ceil(load.chunks_per_s),
     )

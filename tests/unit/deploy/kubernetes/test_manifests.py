@@ -502,3 +502,30 @@ def test_what_cannot_run_by_itself_is_told_at_once(draft: Any, tmp_path: Path) -
     assert [problem.origin for problem in problems] == ["--api-key", "--header", "--extra-inputs", "--input-file", ""]
     with pytest.raises(PlanError):
         standalone_manifests(blueprint)
+
+
+CALIBRATED = ("--concurrency", "30", "--connections-per-worker", "10", "--duration", "60", "--calibrate")
+
+
+@pytest.mark.parametrize("topology", ["compact", "per-service"])
+@pytest.mark.parametrize("standalone", [False, True])
+def test_a_calibration_adds_servers_that_workers_may_reach(draft: Any, topology: str, standalone: bool) -> None:
+    blueprint = draft(*CALIBRATED, "--topology", topology, standalone=standalone)
+    manifests = created(blueprint)
+    jobs = {each["metadata"]["name"]: each["spec"] for each in manifests if each["kind"] == "Job"}
+    servers = jobs[f"{blueprint.names.base}-calibration-server"]
+    assert (servers["completionMode"], servers["completions"], servers["parallelism"]) == ("Indexed", 2, 2)
+    spec = servers["template"]["spec"]
+    (container,) = spec["containers"]
+    assert container["command"][:4] == ["aiperf", "service", "--host", "calibration-server-$(JOB_COMPLETION_INDEX)"]
+    assert {port["name"]: port["containerPort"] for port in container["ports"]} == {"calibration": 5555, "health": 8081}
+    assert not any(entry["name"] == "AIPERF_API_KEY" for entry in container["env"])
+    (policy,) = (each for each in manifests if each["kind"] == "NetworkPolicy")
+    assert {"protocol": "TCP", "port": 5555} in policy["spec"]["ingress"][0]["ports"]
+
+
+def test_without_a_calibration_nobody_listens_for_one(draft: Any) -> None:
+    manifests = created(draft("--concurrency", "30", "--duration", "60"))
+    assert not any("calibration" in each["metadata"]["name"] for each in manifests)
+    (policy,) = (each for each in manifests if each["kind"] == "NetworkPolicy")
+    assert {"protocol": "TCP", "port": 5555} not in policy["spec"]["ingress"][0]["ports"]

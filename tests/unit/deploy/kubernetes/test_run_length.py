@@ -28,6 +28,7 @@ def planned(flags: str) -> tuple[Plan, tuple[PhasePlan, ...]]:
         ("--concurrency 10 --duration 300 --warmup-duration 60 --benchmark-grace-period 10", 380),
         ("--concurrency 10 --request-count 25 --request-timeout-seconds 60", 240),  # three rounds, and one more
         ("--request-rate 10 --request-count 1000 --request-timeout-seconds 60", 160),
+        ("--concurrency 10 --duration 300 --calibrate", 330 + 85 + 60),  # ten steps of 8.5 s, and what is between them
         ("--request-rate 10 --concurrency 5 --request-count 1000 --request-timeout-seconds 1", 201),
     ],
 )
