@@ -3,10 +3,11 @@
     python benchmarks/compare.py TREE_A TREE_B BENCH [--rounds 3] [BENCH's arguments …]
     python benchmarks/compare.py ../before . pipeline_cost.py --rounds 5 requests --repeat 1
 
-Each round runs the benchmark of each tree, with that tree's source, one after the other; who is first changes from
-round to round. What a benchmark prints is taken line by line: lines that differ in nothing but their numbers are the
-same figures. Printed are, for each number, the medians of A and B, their ratio B/A, and the range of the ratios of the
-single rounds: a difference smaller than that range is none.
+Each round runs TREE_B's benchmark with the source of each tree, one after the other; who is first changes from round to
+round (`--own-scripts`: each tree's own benchmark, for those that look inside what has changed). What a benchmark prints
+is taken line by line: lines that differ in nothing but their numbers are the same figures. Printed are, for each
+number, the medians of A and B, their ratio B/A, and the range of the ratios of the single rounds: a difference smaller
+than that range is none.
 
 Whoever takes figures on a machine that others use gives the ratio; the figures themselves say how busy it was.
 """
@@ -22,11 +23,11 @@ from pathlib import Path
 NUMBER = re.compile(r"\d[\d,]*(?:\.\d+)?")
 
 
-def figures_of(tree: Path, bench: str, arguments: list[str]) -> dict[str, list[float]]:
-    """What one run of the tree's benchmark says: numbers by the line that they stand in."""
-    path = os.pathsep.join((str(tree / "src"), str(tree)))
+def figures_of(tree: Path, script: Path, arguments: list[str]) -> dict[str, list[float]]:
+    """What one run of the benchmark says of the tree's source: numbers by the line that they stand in."""
+    path = os.pathsep.join((str(tree / "src"), str(script.parents[1])))
     run = subprocess.run(
-        [sys.executable, str(tree / "benchmarks" / bench), *arguments],
+        [sys.executable, str(script), *arguments],
         env=os.environ | {"PYTHONPATH": path},
         cwd=tree,
         stdout=subprocess.PIPE,
@@ -34,7 +35,7 @@ def figures_of(tree: Path, bench: str, arguments: list[str]) -> dict[str, list[f
         check=False,
     )
     if run.returncode:
-        raise SystemExit(f"{bench} of {tree} failed with exit code {run.returncode}")
+        raise SystemExit(f"{script} with {tree} failed with exit code {run.returncode}")
     return figures(run.stdout)
 
 
@@ -48,11 +49,11 @@ def figures(output: str) -> dict[str, list[float]]:
     return found
 
 
-def row(name: str, a: list[float], b: list[float]) -> str:
+def row(a: list[float], b: list[float]) -> str:
     """One number of the benchmark, over all rounds."""
     ratios = [after / before for before, after in zip(a, b, strict=True) if before]
     if not ratios:
-        return f"{name}: 0"
+        return f"  {0:14} {statistics.median(b):14,.3f}"
     middle_a, middle_b = statistics.median(a), statistics.median(b)
     ratio = middle_b / middle_a if middle_a else float("nan")
     return f"  {middle_a:14,.3f} {middle_b:14,.3f}   {ratio:6.3f}  ({min(ratios):.3f}-{max(ratios):.3f})"
@@ -64,19 +65,26 @@ def main() -> None:
     parser.add_argument("tree_b", type=Path)
     parser.add_argument("bench")
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--own-scripts", action="store_true")
     options, arguments = parser.parse_known_args()
     trees = [options.tree_a.resolve(), options.tree_b.resolve()]
+    scripts = [tree / "benchmarks" / options.bench for tree in (trees if options.own_scripts else trees[1:] * 2)]
     runs: list[list[dict[str, list[float]]]] = [[], []]
     for round_index in range(options.rounds):
         for which in (0, 1) if round_index % 2 == 0 else (1, 0):
-            runs[which].append(figures_of(trees[which], options.bench, arguments))
+            runs[which].append(figures_of(trees[which], scripts[which], arguments))
     print(f"A: {trees[0]}\nB: {trees[1]}\n{options.rounds} rounds of {options.bench} {' '.join(arguments)}")
     print(f"  {'A':>14} {'B':>14}   {'B/A':>6}  (rounds)")
-    for line in runs[0][0]:
-        if all(line in run and len(run[line]) == len(runs[0][0][line]) for side in runs for run in side):
-            print(line)
-            for place in range(len(runs[0][0][line])):
-                print(row(line, *([run[line][place] for run in side] for side in runs)))
+    everyone = [run for side in runs for run in side]
+    shared = [
+        line for line, found in everyone[0].items() if all(len(run.get(line, [])) == len(found) for run in everyone)
+    ]
+    for line in shared:
+        print(line)
+        for place in range(len(everyone[0][line])):
+            print(row(*([run[line][place] for run in side] for side in runs)))
+    if not shared:
+        raise SystemExit(f"the runs have no line in common: {everyone}")
 
 
 if __name__ == "__main__":

@@ -9,8 +9,8 @@ forced, its sockets get small buffers. For each metric the true value is made fr
 requests, by the same formula; the *error* is reported minus true, at p50 and p99. The *claim* is what the verdict's
 reasons say about that metric. A line is
 
-- `covered` if each error is within the claim, or within what needs no claim (the rules' own thresholds: 1 ms of a
-  latency, 0.1 ms of ITL, or 5 % of it; 1 % of a load),
+- `covered` if each error is within the claim and what needs no claim beside it: below their thresholds, 1 ms of a
+  latency, 0.1 ms of ITL or 5 % of it, 1 % of a load, the rules are silent;
 - `FALSE` if an error is larger. One such line ends the program with exit code 1.
 
 A calm run must be `valid` on top of that. What a machine does not allow (a cgroup) is skipped, with words. Figures of
@@ -27,20 +27,29 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import psutil
+from disturbances import (
+    SERVER_CORE,
+    WORKER_CORE,
+    Disturb,
+    SkippedError,
+    burn,
+    collected,
+    end,
+    quota,
+    small_buffers,
+    stop,
+)
 
 from aiperf.mock.truth import Truth, read_truth
 from aiperf.units import NS_PER_MS, NS_PER_S
 
-CORES = sorted(os.sched_getaffinity(0))
-SERVER_CORE, WORKER_CORE = CORES[0], CORES[-1]
-BURNER = "import time\nend = time.monotonic() + 60\nwhile time.monotonic() < end: pass"
 HANG_S = 60
 NOISE_MS = 0.2
 """Between the report's clock and the log's; two trips over loopback are below it."""
@@ -49,20 +58,6 @@ WIDTH_FRACTION, NEGLIGIBLE_MS, NEGLIGIBLE_ITL_MS, LOAD_FRACTION = 0.05, 1.0, 0.1
 not find them wrong."""
 LAG_FRACTION = 0.1
 
-GC_PRESSURE = """
-import gc, os, threading, time
-
-def pause():
-    while not gc.callbacks:  # a worker in its measured phase looks at its collector
-        time.sleep(0.05)
-    heap = [[each] for each in range(1_500_000)]
-    while True:
-        time.sleep(0.4)
-        gc.collect()
-
-os.register_at_fork(after_in_child=lambda: threading.Thread(target=pause, daemon=True).start())
-"""
-
 STREAM = ("--ttft", "200", "--itl", "20")
 BRIEF = ("--ttft", "20", "--itl", "1")
 CLOSED = ("--streaming", "--osl", "50", "--concurrency", "64", "--benchmark-duration", "5")
@@ -70,13 +65,6 @@ RATE = (
     *("--streaming", "--osl", "20", "--request-rate", "100", "--arrival-pattern", "constant"),
     *("--benchmark-duration", "5"),
 )
-
-Disturb = Callable[[psutil.Process, ExitStack], None]
-"""Gets the worker's process before the load begins, and undoes on the stack what it did."""
-
-
-class SkippedError(Exception):
-    """This machine does not allow the experiment; says why."""
 
 
 @dataclass(frozen=True)
@@ -90,124 +78,6 @@ class Experiment:
     around: Callable[[], AbstractContextManager[tuple[Sequence[str], Mapping[str, str]]]] | None = None
     """Gives a command to run everything in, and variables for the run."""
     must_be_valid: bool = False
-
-
-# What is done to the worker
-
-
-def burn(count: int, *, idle: bool = False) -> Disturb:
-    """Other processes want the worker's core; an idle worker gets next to nothing of it while they do."""
-
-    def disturb(worker: psutil.Process, stack: ExitStack) -> None:
-        if idle:
-            os.sched_setscheduler(worker.pid, os.SCHED_IDLE, os.sched_param(0))
-        for _ in range(count):
-            burner = subprocess.Popen([sys.executable, "-c", BURNER])
-            stack.callback(_end, burner, signal.SIGKILL)
-            os.sched_setaffinity(burner.pid, {WORKER_CORE})
-
-    return disturb
-
-
-def stop(seconds: float, *, host: str = "worker") -> Disturb:
-    """The process stands still for a while in the midst of the load."""
-
-    def disturb(worker: psutil.Process, stack: ExitStack) -> None:
-        process = worker if host == "worker" else _control_beside(worker)
-        script = f"sleep 3.5; kill -STOP {process.pid}; sleep {seconds}; kill -CONT {process.pid}"
-        stopper = subprocess.Popen(["sh", "-c", script])
-        stack.callback(_end, stopper, signal.SIGKILL)
-
-    return disturb
-
-
-def _control_beside(worker: psutil.Process) -> psutil.Process:
-    """The first process that the command started is that of the control host."""
-    parent = worker.parent()
-    assert parent is not None
-    return min(parent.children(), key=lambda child: child.pid)
-
-
-def quota(fraction: float) -> Disturb:
-    """The worker's cgroup may use so much of a CPU, in periods of 100 ms."""
-
-    def disturb(worker: psutil.Process, stack: ExitStack) -> None:
-        own, files = _new_cpu_cgroup()
-        stack.callback(_remove_cgroup, own)
-        try:
-            for name, value in files(round(fraction * 100_000)).items():
-                (own / name).write_text(value)
-            (own / "cgroup.procs").write_text(str(worker.pid))
-        except OSError as error:
-            raise SkippedError(f"no quota can be set: {error.strerror}") from error
-
-    return disturb
-
-
-def _new_cpu_cgroup() -> tuple[Path, Callable[[int], dict[str, str]]]:
-    """A cgroup with a CPU controller, and what to write for a quota in µs. Raises: SkippedError."""
-    root = Path("/sys/fs/cgroup")
-    name = f"aiperf-verdict-{os.getpid()}-{time.monotonic_ns()}"
-    if (root / "cpu" / "cpu.cfs_quota_us").exists() or (root / "cpu" / "tasks").exists():
-        own = root / "cpu" / name
-        files = lambda us: {"cpu.cfs_period_us": "100000", "cpu.cfs_quota_us": str(us)}  # noqa: E731
-    elif "cpu" in _text(root / "cgroup.subtree_control").split():
-        own = root / name
-        files = lambda us: {"cpu.max": f"{us} 100000"}  # noqa: E731
-    else:
-        raise SkippedError("no CPU controller of cgroups is at hand")
-    try:
-        own.mkdir()
-    except OSError as error:
-        raise SkippedError(f"no cgroup can be made: {error.strerror}") from error
-    return own, files
-
-
-def _text(path: Path) -> str:
-    try:
-        return path.read_text()
-    except OSError:
-        return ""
-
-
-def _remove_cgroup(own: Path) -> None:
-    deadline = time.monotonic() + 10
-    while time.monotonic() < deadline:
-        try:
-            own.rmdir()
-        except OSError:  # its processes are still ending
-            time.sleep(0.05)
-        else:
-            return
-
-
-@contextmanager
-def collected() -> Iterator[tuple[Sequence[str], Mapping[str, str]]]:
-    """The worker gets a large heap and a thread that collects it again and again."""
-    with tempfile.TemporaryDirectory() as folder:
-        (Path(folder) / "sitecustomize.py").write_text(GC_PRESSURE)
-        path = os.pathsep.join(filter(None, (folder, os.environ.get("PYTHONPATH"))))
-        yield (), {"PYTHONPATH": path}
-
-
-@contextmanager
-def small_buffers() -> Iterator[tuple[Sequence[str], Mapping[str, str]]]:
-    """A network of its own in which sockets take 4 KB at a time."""
-    name = f"aiperf-verdict-{os.getpid()}"
-    inside = ("ip", "netns", "exec", name)
-    sizes = "4096 4096 4096"
-    try:
-        subprocess.run(["ip", "netns", "add", name], check=True, capture_output=True, text=True)
-    except (OSError, subprocess.CalledProcessError) as error:
-        raise SkippedError(f"no network namespace can be made: {getattr(error, 'stderr', '') or error}") from error
-    try:
-        for command in (("ip", "link", "set", "lo", "up"), ("sysctl", "-qw", f"net.ipv4.tcp_wmem={sizes}")):
-            subprocess.run([*inside, *command], check=True, capture_output=True)
-        yield inside, {}
-    except subprocess.CalledProcessError as error:
-        raise SkippedError(f"the network cannot be set up: {error.stderr}") from error
-    finally:
-        subprocess.run(["ip", "netns", "del", name], check=False)
 
 
 EXPERIMENTS = (
@@ -262,7 +132,7 @@ def run(experiment: Experiment) -> Outcome:
             stdout=subprocess.PIPE,
             text=True,
         )
-        stack.callback(_end, server, signal.SIGTERM)
+        stack.callback(end, server, signal.SIGTERM)
         os.sched_setaffinity(server.pid, {SERVER_CORE})
         assert server.stdout is not None
         url = server.stdout.readline().rpartition(" ")[2].strip()
@@ -273,7 +143,7 @@ def run(experiment: Experiment) -> Outcome:
         )
         command = tuple(_without_repeated_flags(command))
         profile = subprocess.Popen(command, env=environment | dict(more))
-        stack.callback(_end, profile, signal.SIGKILL)
+        stack.callback(end, profile, signal.SIGKILL)
         worker = _worker_of(profile, folder)
         worker.cpu_affinity([WORKER_CORE])
         if experiment.disturb is not None:
@@ -298,14 +168,6 @@ def _without_repeated_flags(command: Sequence[str]) -> Iterator[str]:
             skip = True
         else:
             yield word
-
-
-def _end(process: subprocess.Popen, by: signal.Signals) -> None:
-    if process.poll() is None:
-        process.send_signal(by)
-    process.wait()
-    if process.stdout is not None:
-        process.stdout.close()
 
 
 def _worker_of(profile: subprocess.Popen, work_dir: Path) -> psutil.Process:
@@ -343,7 +205,7 @@ class Line:
 
     @property
     def is_covered(self) -> bool:
-        return abs(self.error) <= max(self.claimed, self.unclaimed_max) + self.noise
+        return abs(self.error) <= self.claimed + self.unclaimed_max + self.noise
 
 
 def lines_of(outcome: Outcome) -> Iterator[Line]:
@@ -368,11 +230,13 @@ def _latencies(outcome: Outcome) -> Iterator[Line]:
         # Had the client been on time, each request would have been received when it was due.
         true["effective_time_to_first_token"], true["effective_latency"] = sent - received, last - received
     for tag, values in true.items():
-        reported = np.array([line["metrics"][tag]["value"] for line in seen if tag in line["metrics"]])
-        if len(reported) < len(values) / 2:
+        result = outcome.summary.get(tag, {"count": 0})
+        if result["count"] < len(values) / 2:
             continue  # most had no gap between tokens to see
         for percent in (50, 99):
-            truth, told = (float(np.percentile(each, percent)) for each in (values, reported))
+            if f"p{percent}" in result.get("lower_bounds", ()):
+                continue  # the report says itself that it may be higher: some were cut, or never sent
+            truth, told = float(np.percentile(values, percent)), result[f"p{percent}"]
             negligible = NEGLIGIBLE_ITL_MS if tag == "inter_token_latency" else NEGLIGIBLE_MS
             tolerated = WIDTH_FRACTION
             if tag.startswith("effective"):
@@ -391,8 +255,8 @@ def _load(outcome: Outcome) -> Iterator[Line]:
     began = min(row.received_ns for row in rows)
     ended = began + round(asked["duration_s"] * NS_PER_S)
     if asked.get("request_rate"):
-        count = sum(row.received_ns < ended for row in rows)
-        achieved, offered = count / asked["duration_s"], outcome.summary["offered_rate"]["avg"]
+        lasted = max(ended, *(row.received_ns for row in rows)) - began
+        achieved, offered = len(rows) * NS_PER_S / lasted, outcome.summary["offered_rate"]["avg"]
         short, tag = max(0.0, 1 - achieved / offered), "achieved_rate"
     else:
         answered = [row for row in rows if row.sent_ns]

@@ -38,7 +38,7 @@ filled together bring them together. 1,000 and 2,000 requests/s of 4 chunks took
 PROCESSOR = ServiceCost(fixed_s=0.04, idle_cpus=0.003, request_us=31.0, chunk_us=4.0)
 """benchmarks/pipeline_cost.py: 30 to 31 a request; 2.6 a chunk of a dense stream, 3.2 to 3.8 at usual rates."""
 
-CONTROL = ServiceCost(fixed_s=0.03, idle_cpus=0.007, request_us=5.6, chunk_us=0.1)
+CONTROL = ServiceCost(fixed_s=0.03, idle_cpus=0.009, request_us=5.6, chunk_us=0.1)
 """All services that there are once, in one process. benchmarks/pipeline_cost.py: 5.1 to 5.6 a request."""
 CONTROL_CPUS_PER_WORKER = 0.0004
 """Heartbeats, credit batches, columns: 2,000 workers must not need more than a core. benchmarks/controller_cost.py."""
