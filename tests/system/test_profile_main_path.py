@@ -88,7 +88,10 @@ def test_the_artifacts_have_the_promised_names_and_shapes(aiperf, url):
         assert {f"p{percent}" for percent in (1, 5, 10, 25, 50, 75, 90, 95, 99)} <= summary[tag].keys()
 
     rows = list(csv.reader((run.folder / "profile_export_aiperf.csv").read_text().splitlines()))
-    assert ",".join(rows[0]) == "Metric,avg,min,max,sum,p1,p5,p10,p25,p50,p75,p90,p95,p99,std"
+    assert ",".join(rows[0]) == (
+        "Metric,avg,min,max,sum,p1,p5,p10,p25,p50,p75,p90,p95,p99,std,p99.9,p99.99,count,"
+        "lower_bounds,bound_count,insufficient_for,relative_error"
+    )
     blank = rows.index([])
     assert rows[blank + 1] == ["Metric", "Value"]
     (ttft,) = [row for row in rows[:blank] if row[0] == "Time to First Token (ms)"]
