@@ -27,6 +27,7 @@ old one's event.
 import socket
 import ssl
 from collections.abc import Sequence
+from itertools import takewhile
 from time import monotonic_ns
 from typing import TYPE_CHECKING, Literal
 
@@ -255,17 +256,22 @@ class HttpClient:
     def tick(self) -> int:
         """Looks at deadlines; to be called every `TICK_INTERVAL_S`. Says how long what arrives may wait to be read."""
         now_ns = self._clock.now_ns()
-        late = []
-        for exchange in self._in_flight:
-            if now_ns - exchange.dispatched_ns < self._request_timeout_ns:
-                break
-            late.append(exchange)
-        for exchange in late:
-            text = f"no complete response within {self._settings.request_timeout_s:g} s"
-            self._fail(exchange, Failure(ErrorKind.TIMEOUT, text))
+        if self._overdue(now_ns):
+            # What came in time while this process was too busy to look is no timeout.
+            for _ in range(1 + len(self._in_flight) // self._ready_max):
+                if not self.drain():
+                    break
+            for exchange in self._overdue(now_ns):
+                text = f"no complete response within {self._settings.request_timeout_s:g} s"
+                self._fail(exchange, Failure(ErrorKind.TIMEOUT, text))
         self._dialer.expire(now_ns)
         self._dialer.turn()
         return self._patience_ns(now_ns)
+
+    def _overdue(self, now_ns: int) -> list[Exchange]:
+        """Those in flight for longer than a request may take. They stand first, in the order of submission."""
+        latest_ns = now_ns - self._request_timeout_ns
+        return list(takewhile(lambda exchange: exchange.dispatched_ns <= latest_ns, self._in_flight))
 
     def _patience_ns(self, now_ns: int) -> int:
         """How long what arrives may wait to be read; 0 while connections are made or requests are half sent."""

@@ -502,6 +502,24 @@ def test_silent_server_times_out(serve, bench):
     assert exchange.end_ns - exchange.dispatched_ns >= 200_000_000
 
 
+def test_answer_that_lies_unread_is_no_timeout(serve, bench):
+    answered = threading.Event()
+
+    def script(peer):
+        while peer.request():
+            peer.answer()
+            answered.set()
+
+    at = bench(serve(script).url, request_timeout_s=1)
+    at.fetch()
+    answered.clear()
+    exchange = at.submit()
+    assert answered.wait(20)
+    time.sleep(1.1)  # too busy to look
+    at.client.tick()
+    assert exchange.outcome == Outcome.COMPLETED
+
+
 def test_connect_that_gets_no_answer_times_out(bench):
     # A full accept queue drops the handshake: connects beyond it hang.
     with socket.socket() as listener:
