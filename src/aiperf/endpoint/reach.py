@@ -126,7 +126,7 @@ def _some(names: Sequence[str]) -> str:
 
 
 def _addresses_of(target: Target) -> list[Address]:
-    """None if the name cannot be looked up."""
+    """Empty if the name cannot be looked up."""
     numeric = numeric_address(target.host, target.port)
     if numeric is not None:
         return [numeric]
