@@ -123,6 +123,7 @@ class SliceOutlet:
     async def drain(self, now_ns: Callable[[], int]) -> None:
         """Lets everything go and waits until the wire has taken it, or the last record processor is lost."""
         began_ns = now_ns()
+        self._deferred_after_load_ns = 0  # of an earlier phase: a calibration hands over after each of its steps
         self.flush(began_ns)
         while self._spill.waiting_count:
             await asyncio.sleep(RETRY_INTERVAL_S)
