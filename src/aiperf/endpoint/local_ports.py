@@ -16,7 +16,7 @@ _DYNAMIC_PORTS = range(49152, 65536)
 
 WINDOW_PORTS = 256
 
-FIRST_LOOPBACK = 2
+_FIRST_LOOPBACK = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,8 +59,8 @@ def addresses_needed(connections: int, ports: int) -> int:
 
 def loopback_addresses(count: int) -> str:
     """So many addresses of loopback, as `--source-address` takes them. 127.0.0.1 is left to others."""
-    last = FIRST_LOOPBACK + count - 1
-    return f"127.0.0.{FIRST_LOOPBACK}-127.{last >> 16}.{last >> 8 & 255}.{last & 255}"
+    last = _FIRST_LOOPBACK + count - 1
+    return f"127.0.0.{_FIRST_LOOPBACK}-127.{last >> 16}.{last >> 8 & 255}.{last & 255}"
 
 
 def port_windows(ports: range, share: PortShare) -> list[range]:
