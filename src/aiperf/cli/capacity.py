@@ -77,7 +77,7 @@ def _load_lines(plan: Plan, load: PlannedLoad) -> Iterator[str]:
     if load.chunks_per_s is not None and load.chunks_per_request != 1:
         parts.append(f"{_number(load.chunks_per_s)} chunks/s")
     if load.requests:
-        parts.append(f"{load.requests:,} requests in all")
+        parts.append(f"{load.requests:,} requests {'in all' if load.requests_known else 'or more'}")
     yield from _labelled("Load", "; ".join(parts))
     expected = {"TTFT": plan.expectation.expected_ttft, "ITL": plan.expectation.expected_itl}
     told = [f"{name} {text}" for name, text in expected.items() if text]

@@ -34,4 +34,4 @@ def cpu_factors(path: Path) -> CpuFactors:
     if not found:
         hint = "Take a run of some thousand requests, or of half a minute under load."
         raise PlanError(Problem(f"no process of the run in {path} needed a CPU second: it tells nothing", FLAG, hint))
-    return CpuFactors(**(before | found))
+    return CpuFactors(*(found.get(kind, before.get(kind, 1.0)) for kind in CpuFactors._fields))

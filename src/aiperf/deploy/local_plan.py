@@ -13,18 +13,17 @@ from aiperf.deploy.costs import (
     COMMAND_CPUS,
     PRIVATE_PROCESS_BYTES,
     PROCESS_BYTES,
+    ROW_BYTES,
 )
 from aiperf.deploy.local_size import WORKERS_MAX, processor_count, workers_wanted
 from aiperf.deploy.machine_room import MachineRoom
 from aiperf.deploy.needs import Needs, control_cost, needs, processor_cost, worker_cost, worker_load_cpus
 from aiperf.deploy.planned_load import PlannedLoad
-from aiperf.endpoint.local_ports import addresses_needed
+from aiperf.endpoint.local_ports import addresses_needed, loopback_addresses
 from aiperf.plan.plan import ServicesPlan
 
 MB = 1_000_000
 GB = 1_000_000_000
-FIRST_LOOPBACK = 2
-"""127.0.0.1 is left to others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +127,7 @@ def _memory_row(load: PlannedLoad, needed: Needs, room: MachineRoom) -> PlanRow:
     processors = needed.processors * (needed.processor_bytes - shared)
     control = needed.control_bytes - shared + PROCESS_BYTES  # and the command, which the others are forked from
     total = workers + processors + control + needed.kernel_bytes
-    unknown = "" if load.requests else "; and 256 bytes for each request"
+    unknown = "" if load.requests and load.requests_known else f"; and {ROW_BYTES} bytes for each request"
     return PlanRow(
         "Memory",
         f"{_size(total)}",
@@ -157,8 +156,7 @@ def _files_row(needed: Needs, room: MachineRoom) -> PlanRow:
 def _ports_row(load: PlannedLoad, needed: Needs, room: MachineRoom, given: int) -> PlanRow:
     addresses = addresses_needed(needed.ports_per_server, room.ports)
     if load.is_on_loopback:
-        last = FIRST_LOOPBACK + addresses - 1
-        advice = f"Connect from several: --source-address 127.0.0.{FIRST_LOOPBACK}-{_loopback(last)}."
+        advice = f"Connect from several: --source-address {loopback_addresses(addresses)}."
     else:
         advice = (
             f"Give this machine {addresses:,} addresses that reach the service and name them by --source-address; or "
@@ -188,11 +186,6 @@ def _tracking_rows(needed: Needs, load: PlannedLoad, room: MachineRoom) -> Itera
         tracked <= room.tracked_max,
         "Raise net.netfilter.nf_conntrack_max, or exempt these connections from tracking.",
     )
-
-
-def _loopback(number: int) -> str:
-    """The address 127.x.y.z with that number."""
-    return f"127.{number >> 16}.{number >> 8 & 255}.{number & 255}"
 
 
 def _count(number: int, one: str, many: str = "") -> str:

@@ -64,11 +64,17 @@ def worker_problems(load: PlannedLoad, services: ServicesPlan, machine: Machine)
         return
     connections, most = load.connections_held, services.workers_max
     needed = _workers_for_files(connections, machine)
-    if max(needed, most or 0) > WORKERS_MAX:
+    if needed > WORKERS_MAX:
         yield Problem(
-            f"{max(needed, most or 0):,} worker processes are too many for one machine ({WORKERS_MAX})",
-            _load_flag(load) if needed > WORKERS_MAX else "--workers-max",
+            f"{needed:,} worker processes are too many for one machine ({WORKERS_MAX})",
+            _load_flag(load),
             f"A worker may open {machine.open_files:,} files here: raise that limit (ulimit -n), or ask for less.",
+        )
+    elif most is not None and most > WORKERS_MAX:
+        yield Problem(
+            f"{most:,} worker processes are too many for one machine ({WORKERS_MAX})",
+            "--workers-max",
+            f"Allow {WORKERS_MAX} at most, or spread the load over pods: --kubernetes.",
         )
     elif most is not None and needed > most:
         yield Problem(

@@ -13,6 +13,7 @@ from aiperf.deploy.costs import AS_MEASURED, NOMINAL_OUTPUT_TOKENS, NOMINAL_REQU
 from aiperf.deploy.earlier_run import cpu_factors
 from aiperf.plan.plan import Plan
 from aiperf.schedule.phases import Mode, PhasePlan
+from aiperf.units import NS_PER_S
 
 PEAK_SIGMAS = 4
 """Arrivals at random bunch: so many standard deviations above the average are taken for the most in flight at once."""
@@ -27,7 +28,7 @@ class PlannedLoad:
     """None where the service alone decides."""
     chunks_per_request: float
     requests: int
-    """In all; 0 if unknown."""
+    """In all, of the phases of which that is known."""
     tls: bool
     request_s: float | None = None
     """How long a request is expected to take; None if nobody said."""
@@ -36,6 +37,8 @@ class PlannedLoad:
     connections_known: bool = True
     """Not where they are a guess, since at a rate nobody said how long a request takes."""
     output_tokens_known: bool = True
+    requests_known: bool = True
+    """Not where a phase ends by time, and its pace is the service's alone: then there are more."""
     concurrency: int | None = None
     """The most that was asked for; None in open loop."""
     rate_asked_rps: float | None = None
@@ -69,17 +72,19 @@ def planned_load(plan: Plan, phases: Sequence[PhasePlan]) -> PlannedLoad:
     known = isinstance(tokens, int)
     length = tokens if isinstance(tokens, int) else NOMINAL_OUTPUT_TOKENS
     request_s = plan.expectation.request_s(length)
+    counts = [_requests(phase, request_s) for phase in phases]
     paces = [pace for phase in phases if (pace := _requests_per_s(phase, request_s)) is not None]
     return PlannedLoad(
         connections=max(_connections(phase, request_s) for phase in phases),
         requests_per_s=max(paces, default=None),
         chunks_per_request=length if plan.endpoint.streaming else 1,
-        requests=sum(_requests(phase, request_s) for phase in phases),
+        requests=sum(counts),
         tls=any(url.startswith("https://") for url in plan.endpoint.urls),
         request_s=request_s,
         gap_s=plan.expectation.itl_s if plan.endpoint.streaming and length > 1 else None,
         connections_known=request_s is not None or all(phase.concurrency is not None for phase in phases),
         output_tokens_known=known,
+        requests_known=all(counts),
         concurrency=max((phase.concurrency for phase in phases if phase.concurrency is not None), default=None),
         rate_asked_rps=max((phase.rate_rps for phase in phases if phase.rate_rps is not None), default=None),
         opens_each=plan.endpoint.connection_reuse == "never",
@@ -105,9 +110,10 @@ def _connections(phase: PhasePlan, request_s: float | None) -> int:
 
 
 def _requests(phase: PhasePlan, request_s: float | None) -> int:
+    """0 if unknown."""
     pace, by_pace = _requests_per_s(phase, request_s), 0
     if pace is not None and phase.duration_ns is not None:
-        by_pace = math.ceil(pace * phase.duration_ns / 1e9)
+        by_pace = math.ceil(pace * phase.duration_ns / NS_PER_S)
     known = [count for count in (phase.request_count or 0, by_pace) if count]
     return min(known, default=0)
 

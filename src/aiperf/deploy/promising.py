@@ -1,6 +1,7 @@
 """What a run promises before it begins, of its plan and its number of processes.
 
-Owns: load and needs → `Promise`. Does not own: the comparison with what was reached (`aiperf.metrics.promise`).
+Owns: load and needs → `Promise`. Does not own: the comparison with what was reached
+(`aiperf.metrics.promise_kept`).
 """
 
 from aiperf.deploy.costs import ROW_BYTES

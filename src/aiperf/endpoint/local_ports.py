@@ -16,6 +16,8 @@ _DYNAMIC_PORTS = range(49152, 65536)
 
 WINDOW_PORTS = 256
 
+_FIRST_LOOPBACK = 2
+
 
 @dataclass(frozen=True, slots=True)
 class PortShare:
@@ -53,6 +55,12 @@ def usable_ports(range_file: Path = RANGE_FILE, reserved_file: Path = RESERVED_F
 def addresses_needed(connections: int, ports: int) -> int:
     """How many local addresses that many connections to one address and port of a service take. At least 1."""
     return max(1, math.ceil(connections / ports))
+
+
+def loopback_addresses(count: int) -> str:
+    """So many addresses of loopback, as `--source-address` takes them. 127.0.0.1 is left to others."""
+    last = _FIRST_LOOPBACK + count - 1
+    return f"127.0.0.{_FIRST_LOOPBACK}-127.{last >> 16}.{last >> 8 & 255}.{last & 255}"
 
 
 def port_windows(ports: range, share: PortShare) -> list[range]:

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from operator import itemgetter
 
 from aiperf.endpoint.local_end import bind_without_port, route_error
-from aiperf.endpoint.local_ports import addresses_needed, usable_ports
+from aiperf.endpoint.local_ports import addresses_needed, loopback_addresses, usable_ports
 from aiperf.endpoint.resolver import Address, numeric_address
 from aiperf.endpoint.target import Target
 from aiperf.errors import Problem
@@ -76,7 +76,8 @@ def _no_way(local: dict[str, Address], where: str, addresses: list[Address], ori
     families = {address.family for address in addresses}
     if families.isdisjoint(address.family for address in local.values()):
         word = _WORD_BY_FAMILY[socket.AddressFamily(addresses[0].family)]
-        yield Problem(f"{where} is reached by {word}, and none of these is an address of {word}", origin)
+        what = f"{where} is reached by {word}, and none of these is an address of {word}"
+        yield Problem(what, origin, f"Name addresses of {word} that this machine has (`ip address`).")
         return
     names_by_reason: dict[str, list[str]] = {}
     for source, address in local.items():
@@ -108,9 +109,8 @@ def _too_many(
     if load <= ports * here:
         return
     needed = addresses_needed(math.ceil(load), ports)
-    last = f"127.0.{(needed + 1) >> 8}.{(needed + 1) & 255}"
     on_loopback = address.family == socket.AF_INET and str(address.socket_address[0]).startswith("127.")
-    example = f" (on loopback any will do: 127.0.0.2-{last})" if on_loopback else ""
+    example = f" (on loopback any will do: {loopback_addresses(needed)})" if on_loopback else ""
     to = f"{address.socket_address[0]}:{address.socket_address[1]}"
     have = f"{here} local address" + ("es have" if here > 1 else " has")
     yield Problem(
@@ -126,7 +126,7 @@ def _some(names: Sequence[str]) -> str:
 
 
 def _addresses_of(target: Target) -> list[Address]:
-    """None if the name cannot be looked up."""
+    """Empty if the name cannot be looked up."""
     numeric = numeric_address(target.host, target.port)
     if numeric is not None:
         return [numeric]

@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from aiperf.metrics.run_facts import RunFacts
 from aiperf.metrics.verdict_reasons import Cause, Reason, Severity
+from aiperf.units import NS_PER_S
 
 SHARE_MIN_FRACTION = 0.01
 """Of the measured time. For what does not happen at all to an undisturbed worker: throttling, long collections."""
@@ -149,13 +150,13 @@ def _worst(symptom: Symptom, run: RunFacts) -> Iterator[Cause]:
         return
     text = symptom.words(worst, amounts[worst], windows[worst])
     others = sum(symptom.is_told(amounts[name], windows[name]) for name in amounts if name != worst)
-    more = f" ({others} more workers told of the same, less.)" if others else ""
+    more = f" ({others} more {'worker' if others == 1 else 'workers'} told of the same, less.)" if others else ""
     yield Cause(symptom.name, worst, amounts[worst], symptom.observation, text + more)
 
 
 def _window_s(run: RunFacts, observations: Mapping[str, float]) -> float:
     phase = run.measured()
-    lasted_s = (phase.end_ns - phase.start_ns) / 1e9 if phase else 0.0
+    lasted_s = (phase.end_ns - phase.start_ns) / NS_PER_S if phase else 0.0
     return observations.get("observed_s", lasted_s) or 1.0
 
 

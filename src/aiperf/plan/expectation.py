@@ -1,7 +1,7 @@
 """The Plan's section on how fast the service is expected to be.
 
 Owns: its fields, and how long a request takes by them. Does not own: what is planned from it (`aiperf.deploy`), whether
-it came true (`aiperf.metrics.promise`).
+it came true (`aiperf.metrics.promise_kept`).
 
 It changes nothing that is sent. Durations carry their unit in the value.
 """

@@ -28,7 +28,8 @@ class Closing:
         self._observations: dict[str, dict[str, float]] = {}
         self._batch_counts: dict[str, int] = {}
         self._block_counts: dict[str, int] = {}
-        self._lost_slices = 0
+        self._lost_slice_counts: dict[str, int] = {}
+        """By record processor, as are the two above: who answers twice counts once."""
         self._processor_observations: dict[str, dict[str, float]] = {}
 
     def ask_workers(self) -> list[Tell]:
@@ -65,7 +66,7 @@ class Closing:
     def book_finished(self, finished: RecordsFinished) -> None:
         self._batch_counts[finished.service_id] = finished.batch_count
         self._block_counts[finished.service_id] = finished.block_count
-        self._lost_slices += finished.lost_slice_count
+        self._lost_slice_counts[finished.service_id] = finished.lost_slice_count
         self._processor_observations[finished.service_id] = finished.observations
         self.awaited.discard(finished.service_id)
 
@@ -80,5 +81,5 @@ class Closing:
             lost_services=[],
             worker_observations=self._observations,
             processor_observations=self._processor_observations,
-            lost_slice_count=self._lost_slices,
+            lost_slice_count=sum(self._lost_slice_counts.values()),
         )

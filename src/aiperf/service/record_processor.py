@@ -94,6 +94,8 @@ class RecordProcessor:
         self._block_count = 0
         self._record_count = 0
         self._cpu_when_ready_s = 0.0
+        self._lost_before = 0, 0
+        """Slices and records that were lost in a calibration, before the load."""
         self._configured = asyncio.Event()
         self._finished = self._leaving = False
 
@@ -244,15 +246,17 @@ class RecordProcessor:
         async with self._sending:
             await self._hand_over_blocks(self._shards.flush())
         missing = sum(max(0, count - self._received.get(worker, 0)) for worker, count in order.slice_counts.items())
+        lost = self._assembler.lost_slice_count + missing, self._assembler.lost_record_count
         finished = RecordsFinished(
             service_id=self._seat.name,
             batch_count=self._batch_count,
             block_count=self._block_count,
             record_count=self._record_count,
-            lost_slice_count=self._assembler.lost_slice_count + missing,
-            lost_record_count=self._assembler.lost_record_count,
+            lost_slice_count=max(0, lost[0] - self._lost_before[0]),
+            lost_record_count=lost[1] - self._lost_before[1],
             observations=process_cost(self._cpu_when_ready_s),
         )
         self._seat.send(finished)
         if not order.is_last:
-            self._cpu_when_ready_s = cpu_s()  # what a calibration took is none of the load's cost
+            # What a calibration took and lost is none of the load's.
+            self._cpu_when_ready_s, self._lost_before = cpu_s(), lost

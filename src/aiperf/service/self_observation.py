@@ -21,7 +21,7 @@ _STEP_BITS = 3
 
 
 class Delays:
-    """Delays in ns, as a histogram whose steps are an eighth of a doubling: percentiles are at most 12 % too high."""
+    """Delays in ns, as a histogram with eight steps a doubling: percentiles are at most an eighth too high."""
 
     __slots__ = ("_counts", "count", "max_ns", "total_ns")
 

@@ -56,24 +56,32 @@ class SliceOutlet:
         self._tell = tell
         self._spilling_since_ns = -1
         self._deferred_ns = self._deferred_after_load_ns = 0
+        self._spilled_before_count = self._spilled_before_bytes = self._dropped_before_count = 0
+        """Before the measured phase."""
         self.dropped_count = 0
-        """Slices for which there was no room on disk."""
+        """Slices for which there was no room on disk, in all phases."""
         self.on_head = self._writer.on_head
         self.on_read = self._writer.on_read
         self.on_end = self._writer.on_end
 
     @property
     def deferred_bytes(self) -> int:
-        """How much went over the disk because the record processor did not keep up."""
-        return self._spill.total_bytes
+        """How much went over the disk in the measured phase because the record processor did not keep up."""
+        return self._spill.total_bytes - self._spilled_before_bytes
+
+    def observe_anew(self) -> None:
+        """The measured phase begins: what was deferred and dropped before is none of its own."""
+        self._spilled_before_count, self._spilled_before_bytes = self._spill.total_count, self._spill.total_bytes
+        self._dropped_before_count = self.dropped_count
+        self._deferred_ns = self._deferred_after_load_ns = 0
 
     def observations(self) -> dict[str, float]:
-        """What came of a record processor that did not keep up, by name with unit."""
+        """What came of a record processor that did not keep up, since `observe_anew`, by name with unit."""
         return {
-            "deferred_slice_count": self._spill.total_count,
+            "deferred_slice_count": self._spill.total_count - self._spilled_before_count,
             "deferred_s": self._deferred_ns / NS_PER_S,
             "deferred_after_load_s": self._deferred_after_load_ns / NS_PER_S,
-            "dropped_slice_count": self.dropped_count,
+            "dropped_slice_count": self.dropped_count - self._dropped_before_count,
         }
 
     @property

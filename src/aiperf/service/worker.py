@@ -132,8 +132,6 @@ class Worker:
         self._observation = SelfObservation()
         self._gaps = SlotGaps()
         self._outlet = SliceOutlet(seat.name, connect_records, data_dir, self._tell)
-        self._deferred_before = 0
-        """Bytes that were spilled before the measured phase."""
         self._client = make_client(self)
         self._account = CreditAccount(
             run_id=run_id,
@@ -242,8 +240,8 @@ class Worker:
     async def _hand_over_everything(self) -> None:
         await self._outlet.drain(self._clock.now_ns)
         observations = self._last_observations() | self._outlet.observations()
-        deferred_bytes = self._outlet.deferred_bytes - self._deferred_before
-        self._seat.send(RecordsFlushed(self._seat.name, self._outlet.slice_counts(), deferred_bytes, observations))
+        slice_counts, deferred_bytes = self._outlet.slice_counts(), self._outlet.deferred_bytes
+        self._seat.send(RecordsFlushed(self._seat.name, slice_counts, deferred_bytes, observations))
 
     def _tell(self, text: str) -> None:
         self._seat.send(Notice(text, lasting=True))
@@ -273,7 +271,7 @@ class Worker:
                     if kind is PhaseKind.PROFILING:
                         self._client.observe_anew()
                         self._observation.begin()
-                        self._deferred_before = self._outlet.deferred_bytes
+                        self._outlet.observe_anew()
                 self._pump()
                 self._account.answer(message)
 

@@ -49,6 +49,12 @@ def test_a_run_that_was_scaled_itself_tells_of_the_table_all_the_same(tmp_path: 
     assert cpu_factors(written(tmp_path, scaled)) == pytest.approx(CpuFactors(worker=2.2, control=3.0))
 
 
+def test_kinds_of_processes_that_this_version_does_not_know_are_passed_over(tmp_path: Path) -> None:
+    rows = {"worker_cpu_s": row(1.5, 30.0)}
+    told = PromiseKept(rows=rows, missed=[], expects=False, cpu_factors={"dataset_manager": 2.0})
+    assert cpu_factors(written(tmp_path, told)) == CpuFactors(worker=1.5)
+
+
 @pytest.mark.parametrize("promise", [None, kept(), kept(worker_cpu_s=row(2.0, 0.5))])
 def test_a_run_that_tells_nothing_is_a_problem(tmp_path: Path, promise: PromiseKept | None) -> None:
     with pytest.raises(PlanError, match="it tells nothing"):

@@ -46,6 +46,12 @@ def test_a_guess_is_known_as_one() -> None:
     assert not load_of("--concurrency 1 --ttft 1s --itl 1s").output_tokens_known
 
 
+def test_requests_of_a_phase_without_end_or_pace_are_not_known() -> None:
+    load = load_of("--concurrency 7 --warmup-request-count 9 --duration 60")
+    assert (load.requests, load.requests_known) == (9, False)
+    assert load_of("--concurrency 7").requests_known
+
+
 @pytest.mark.parametrize(
     ("urls", "servers", "on_loopback"),
     [

@@ -185,6 +185,17 @@ async def test_it_tells_how_much_waited_on_disk_and_how_long(gather):
     }  # fmt: skip
 
 
+async def test_what_waited_before_the_measured_phase_is_none_of_its_own(gather):
+    w = gather(["a"])
+    w.ports["a"].open = False
+    w.cut()
+    w.ports["a"].open = True
+    w.outlet.flush(3_000_000_000)
+    w.outlet.observe_anew()
+    assert set(w.outlet.observations().values()) == {0}
+    assert w.outlet.deferred_bytes == 0
+
+
 async def test_a_full_disk_costs_slices_and_is_told_once(tmp_path):
     told, port = [], Port()
     outlet = SliceOutlet("w", lambda _: port, tmp_path, told.append)

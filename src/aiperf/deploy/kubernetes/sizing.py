@@ -23,6 +23,7 @@ from aiperf.deploy.costs import (
 )
 from aiperf.deploy.kubernetes.names import Component
 from aiperf.deploy.layouts import calibration_server_count
+from aiperf.deploy.local_size import processor_count
 from aiperf.deploy.needs import connection_bytes, processor_bytes, processor_load_cpus, worker_load_cpus
 from aiperf.deploy.planned_load import PlannedLoad, planned_load
 from aiperf.errors import PlanError, Problem
@@ -38,7 +39,6 @@ WORKER_BYTES = 256 * MIB
 CONNECTIONS_PER_WORKER_MAX = 10_000
 """Half of a usual limit of open files in pods; and one core carries ten chunks a second on each."""
 HEADROOM = 1.5
-WORKERS_PER_RECORD_PROCESSOR = 4
 WORKERS_MAX = 2_000
 """The most that was tried. A mistyped concurrency must not create pods by thousands."""
 
@@ -177,7 +177,7 @@ def _processor_count(plan: Plan, load: PlannedLoad, workers: int) -> int:
     if plan.kubernetes.topology == "compact":
         return workers
     busy = math.ceil(processor_load_cpus(load) / BUSY_FRACTION)
-    return plan.services.record_processors_count or max(math.ceil(workers / WORKERS_PER_RECORD_PROCESSOR), busy)
+    return plan.services.record_processors_count or max(processor_count(workers, None), busy)
 
 
 def _worker(load: PlannedLoad, workers: int) -> Resources:
