@@ -21,7 +21,7 @@ from aiperf.endpoint.exchange import Outcome as RequestOutcome
 from aiperf.metrics.calibration import CalibrationStep
 from aiperf.metrics.distribution import percentiles
 from aiperf.metrics.intervals import FloatArray, IntArray
-from aiperf.metrics.sketch import Sketch
+from aiperf.metrics.sketch import PackedSketch, Sketch
 from aiperf.metrics.verdict_load import LOAD_DEGRADED_FRACTION
 from aiperf.metrics.verdict_punctuality import LAG_DEGRADED_FRACTION
 from aiperf.metrics.verdict_sharpness import NEGLIGIBLE_MS, SHARED_NOTE_FRACTION, WIDTH_DEGRADED_FRACTION
@@ -51,21 +51,9 @@ _OTHERS = ("width", "dispatch_lag", "server_lag", "server_latency")
 _PERCENTS = (50.0, 99.0)
 
 
-class _Packed(msgspec.Struct, array_like=True):
-    count: int
-    minimum: float
-    maximum: float
-    total: float
-    deviation: float
-    first_bucket: int
-    span: int
-    positions: bytes
-    counts: bytes
-
-
 class _Frame(msgspec.Struct, array_like=True):
     tallies: dict[str, int]
-    sketches: dict[str, _Packed]
+    sketches: dict[str, PackedSketch]
 
 
 class OwnErrors:
@@ -167,7 +155,7 @@ class OwnErrors:
     def to_frame(self) -> bytes:
         """The bytes of these errors."""
         return msgspec.msgpack.encode(
-            _Frame(self.tallies, {name: _packed(each) for name, each in self.sketches.items() if each.count})
+            _Frame(self.tallies, {name: each.packed() for name, each in self.sketches.items() if each.count})
         )
 
     @classmethod
@@ -176,32 +164,8 @@ class OwnErrors:
         read = msgspec.msgpack.decode(frame, type=_Frame)
         errors = cls()
         errors.tallies.update(read.tallies)
-        errors.sketches.update({name: _unpacked(each) for name, each in read.sketches.items()})
+        errors.sketches.update({name: each.unpacked() for name, each in read.sketches.items()})
         return errors
-
-
-def _packed(sketch: Sketch) -> _Packed:
-    filled = np.flatnonzero(sketch.counts)
-    return _Packed(
-        count=sketch.count,
-        minimum=sketch.minimum,
-        maximum=sketch.maximum,
-        total=sketch.total,
-        deviation=sketch.deviation,
-        first_bucket=sketch.first_bucket,
-        span=len(sketch.counts),
-        positions=filled.astype(np.int64).tobytes(),
-        counts=sketch.counts[filled].tobytes(),
-    )
-
-
-def _unpacked(packed: _Packed) -> Sketch:
-    sketch = Sketch()
-    sketch.count, sketch.total, sketch.deviation = packed.count, packed.total, packed.deviation
-    sketch.minimum, sketch.maximum, sketch.first_bucket = packed.minimum, packed.maximum, packed.first_bucket
-    sketch.counts = np.zeros(packed.span, np.int64)
-    sketch.counts[np.frombuffer(packed.positions, np.int64)] = np.frombuffer(packed.counts, np.int64)
-    return sketch
 
 
 def judged_step(

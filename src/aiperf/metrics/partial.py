@@ -26,7 +26,7 @@ from aiperf.metrics.distribution import Samples, percentiles
 from aiperf.metrics.failures import Failure, Failures
 from aiperf.metrics.goodput import Objective, good_requests
 from aiperf.metrics.intervals import BoolArray, FloatArray, IntArray
-from aiperf.metrics.sketch import Sketch
+from aiperf.metrics.sketch import PackedSketch, Sketch
 from aiperf.metrics.totals import Totals, totals_of
 from aiperf.metrics.workers import Workers, WorkerTally
 from aiperf.record.facts import NONE, FactsArray
@@ -37,20 +37,6 @@ SWEEP_LIMIT = 1_000_000
 """Requests whose instants are kept for the sweep lines and the order of export: 64 MB, more while sorting."""
 LIVE_TAGS = ("time_to_first_token", "inter_token_latency", "request_latency")
 LIVE_PERCENTS = (50.0, 99.0)
-
-
-class _SketchHeader(msgspec.Struct, array_like=True):
-    row: int
-    count: int
-    minimum: float
-    maximum: float
-    total: float
-    deviation: float
-    first_bucket: int
-    span: int
-    """Buckets from the first to the last."""
-    filled: int
-    """Buckets with a count: so many positions and counts follow in the frame."""
 
 
 class _Header(msgspec.Struct, array_like=True):
@@ -66,8 +52,9 @@ class _Header(msgspec.Struct, array_like=True):
     has_arrivals: bool
     is_exact: bool
     bounds_are_exact: bool
-    sketches: list[_SketchHeader]
-    """Of the gaps, then of the values' rows and the bounds' rows where these are not exact."""
+    gaps: PackedSketch
+    sketches: list[PackedSketch]
+    """Of the values' rows and the bounds' rows where these are not exact."""
 
 
 _encode = msgspec.msgpack.Encoder().encode
@@ -201,22 +188,19 @@ class Partial:
         return statistics
 
     def to_frames(self) -> list[bytes]:
-        """The bytes of this result. Order: header, values, bounds, sweep columns, arrivals, sketches."""
+        """The bytes of this result. Order: header, values, bounds, sweep columns, arrivals."""
         values, bounds = self.samples.waiting.table, self.bounds.waiting.table
-        sketches = [(0, self.gaps)]
-        for samples in (self.samples, self.bounds):
-            if not samples.is_exact:
-                sketches += [(row, samples.sketch(row)) for row in range(samples.rows)]
+        sketches = [
+            samples.sketch(row).packed()
+            for samples in (self.samples, self.bounds)
+            if not samples.is_exact
+            for row in range(samples.rows)
+        ]
         if not self.samples.is_exact:
             values = values[:, :0]
         if not self.bounds.is_exact:
             bounds = bounds[:, :0]
         rows = np.flatnonzero(~np.isnan(values).all(axis=1))
-        sketch_headers, sketch_bytes = [], []
-        for row, sketch in sketches:
-            filled = np.flatnonzero(sketch.counts)
-            sketch_headers.append(_sketch_header(row, sketch, len(filled)))
-            sketch_bytes += [filled.tobytes(), sketch.counts[filled].tobytes()]
         header = _Header(
             totals=self.totals,
             failures=list(self.failures.by_key.values()),
@@ -229,7 +213,8 @@ class Partial:
             has_arrivals=self.arrivals is not None,
             is_exact=self.samples.is_exact,
             bounds_are_exact=self.bounds.is_exact,
-            sketches=sketch_headers,
+            gaps=self.gaps.packed(),
+            sketches=sketches,
         )
         return [
             _encode(header),
@@ -237,30 +222,28 @@ class Partial:
             bounds.tobytes(),
             self.sweeps.table.tobytes() if self.sweeps is not None else b"",
             self.arrivals.table.tobytes() if self.arrivals is not None else b"",
-            b"".join(sketch_bytes),
         ]
 
     @classmethod
     def from_frames(cls, frames: Sequence[Any]) -> "Partial":
         """The result whose frames these are. Raises: ValueError (msgspec's included) if they are none."""
-        head, values_bytes, bounds_bytes, sweeps_bytes, arrivals_bytes, sketches_bytes = frames
+        head, values_bytes, bounds_bytes, sweeps_bytes, arrivals_bytes = frames
         header = _decode(head)
         values = np.full((len(PER_REQUEST), header.values_count), np.nan)
         values[header.rows] = np.frombuffer(values_bytes, np.float64).reshape(len(header.rows), header.values_count)
         bounds = np.frombuffer(bounds_bytes, np.float64).reshape(len(CENSORED), header.bounds_count)
         samples, bound_samples = Samples(values), Samples(bounds)
-        restored = _read_sketches(header.sketches, memoryview(sketches_bytes))
-        gaps = restored.pop(0)[1]
+        packed = iter(header.sketches)
         for wanted, is_exact in ((samples, header.is_exact), (bound_samples, header.bounds_are_exact)):
-            for row, sketch in [] if is_exact else [restored.pop(0) for _ in range(wanted.rows)]:
-                wanted.restore(row, sketch)
+            for row in () if is_exact else range(wanted.rows):
+                wanted.restore(row, next(packed).unpacked())
         return cls(
             totals=header.totals,
             failures=Failures(header.failures),
             workers=Workers(header.workers),
             samples=samples,
             bounds=bound_samples,
-            gaps=gaps,
+            gaps=header.gaps.unpacked(),
             sweeps=_read_columns(sweeps_bytes, len(SweepColumns._fields)) if header.has_sweeps else None,
             arrivals=_read_columns(arrivals_bytes, 1) if header.has_arrivals else None,
             other_count=header.other_count,
@@ -300,35 +283,6 @@ def _sweep_table(r: FactsArray) -> IntArray:
             (sent["outcome"] == Outcome.COMPLETED).astype(np.int64),
         ]
     )
-
-
-def _sketch_header(row: int, sketch: Sketch, filled: int) -> _SketchHeader:
-    return _SketchHeader(
-        row=row,
-        count=sketch.count,
-        minimum=sketch.minimum,
-        maximum=sketch.maximum,
-        total=sketch.total,
-        deviation=sketch.deviation,
-        first_bucket=sketch.first_bucket,
-        span=len(sketch.counts),
-        filled=filled,
-    )
-
-
-def _read_sketches(headers: list[_SketchHeader], data: memoryview) -> list[tuple[int, Sketch]]:
-    sketches, numbers, at = [], np.frombuffer(data, np.int64), 0
-    for header in headers:
-        sketch = Sketch()
-        sketch.count, sketch.total, sketch.deviation = header.count, header.total, header.deviation
-        sketch.minimum, sketch.maximum = header.minimum, header.maximum
-        sketch.first_bucket = header.first_bucket
-        sketch.counts = np.zeros(header.span, np.int64)
-        filled = numbers[at : at + header.filled]
-        sketch.counts[filled] = numbers[at + header.filled : at + 2 * header.filled]
-        at += 2 * header.filled
-        sketches.append((header.row, sketch))
-    return sketches
 
 
 def _read_columns(data: Any, rows: int) -> Columns[np.int64]:

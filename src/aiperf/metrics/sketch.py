@@ -1,6 +1,7 @@
 """A sketch: any number of values in bounded memory, with percentiles of stated relative error.
 
-Owns: the buckets, their merging and their answers. Does not own: when to sketch (`distribution`).
+Owns: the buckets, their merging, their answers, their form on the wire. Does not own: when to sketch
+(`distribution`).
 
 A bucket is the leading bits of a float: its exponent and the first 9 bits of its fraction. So the buckets of one octave
 are 512 of equal width, filing a value is a shift (no logarithm whose last bit differs between machines), and merging is
@@ -14,6 +15,7 @@ relative-error guarantee of quantiles.
 
 from collections.abc import Sequence
 
+import msgspec
 import numpy as np
 
 from aiperf.metrics.intervals import FloatArray, IntArray
@@ -47,6 +49,32 @@ def middles_of(buckets: IntArray) -> FloatArray:
     return np.where(buckets == 0, 0.0, np.sign(buckets) * (lower + upper) / 2)
 
 
+class PackedSketch(msgspec.Struct, array_like=True):
+    """A sketch as it travels: of its buckets only those that have a count."""
+
+    count: int
+    minimum: float
+    maximum: float
+    total: float
+    deviation: float
+    first_bucket: int
+    span: int
+    """Buckets from the first to the last."""
+    positions: bytes
+    """int64, from the first bucket."""
+    counts: bytes
+    """int64, of these positions."""
+
+    def unpacked(self) -> "Sketch":
+        """Raises: ValueError, IndexError if it is none."""
+        sketch = Sketch()
+        sketch.count, sketch.total, sketch.deviation = self.count, self.total, self.deviation
+        sketch.minimum, sketch.maximum, sketch.first_bucket = self.minimum, self.maximum, self.first_bucket
+        sketch.counts = np.zeros(self.span, np.int64)
+        sketch.counts[np.frombuffer(self.positions, np.int64)] = np.frombuffer(self.counts, np.int64)
+        return sketch
+
+
 class Sketch:
     """Counts per bucket, and of all values the exact count, minimum and maximum, and sums to rounding."""
 
@@ -62,6 +90,21 @@ class Sketch:
         self.first_bucket = 0
         self.counts: IntArray = np.zeros(0, np.int64)
         """`counts[i]` belongs to bucket `first_bucket + i`."""
+
+    def packed(self) -> PackedSketch:
+        """The same, to be sent."""
+        filled = np.flatnonzero(self.counts)
+        return PackedSketch(
+            count=self.count,
+            minimum=self.minimum,
+            maximum=self.maximum,
+            total=self.total,
+            deviation=self.deviation,
+            first_bucket=self.first_bucket,
+            span=len(self.counts),
+            positions=filled.astype(np.int64).tobytes(),
+            counts=self.counts[filled].tobytes(),
+        )
 
     def add(self, values: FloatArray) -> None:
         """Files these values. NaN must not be among them."""
