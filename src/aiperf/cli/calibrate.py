@@ -6,7 +6,7 @@ Owns: the way from its arguments to a plan, its help. Does not own: running it (
 import os
 from collections.abc import Sequence
 
-from aiperf.cli.flags import plan_from_argv
+from aiperf.cli.flags import OF_AN_ENDPOINT, plan_from_argv
 from aiperf.cli.profile import run_plan
 from aiperf.errors import ExitCode
 from aiperf.plan.origins import is_given
@@ -34,16 +34,13 @@ Examples:
 Before a benchmark: aiperf profile … --calibrate.
 """
 
-_NEEDLESS = frozenset({"models", "urls"})
-"""Fields that only an endpoint needs."""
-
 
 def run(argv: Sequence[str]) -> int:
     """Raises: AIPerfError for whatever the user should read."""
     if any(word in ("--help", "-h") for word in argv):
         print(HELP, end="")
         return ExitCode.DONE
-    plan, origins = plan_from_argv([*argv, "--calibrate-only"], os.environ, needless=_NEEDLESS)
+    plan, origins = plan_from_argv([*argv, "--calibrate-only"], os.environ, needless=OF_AN_ENDPOINT)
     if not is_given(origins, "models") and not is_given(origins, "tokenizer"):
         plan = plan.model_copy(update={"tokenizer": plan.tokenizer.model_copy(update={"tokenizer": "builtin"})})
     return run_plan(plan, origins)

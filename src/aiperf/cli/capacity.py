@@ -10,7 +10,7 @@ import shlex
 import textwrap
 from collections.abc import Iterator, Sequence
 
-from aiperf.cli.flags import CONFIG_FLAGS, plan_from_argv
+from aiperf.cli.flags import CONFIG_FLAGS, OF_AN_ENDPOINT, plan_from_argv
 from aiperf.deploy.costs import NOMINAL_OUTPUT_TOKENS, NOMINAL_REQUEST_S
 from aiperf.deploy.kubernetes.plan_screen import sizing_text
 from aiperf.deploy.kubernetes.sizing import size_run
@@ -43,8 +43,6 @@ Exit code 0: it fits, as far as that can be known; 2: the flags are no plan; 3: 
 
 WIDTH = 100
 _COLUMNS = (30, 24, 24)
-_NEEDLESS = frozenset({"models", "urls"})
-"""Fields that a plan of a load need not say."""
 
 
 def run(argv: Sequence[str]) -> int:
@@ -52,7 +50,7 @@ def run(argv: Sequence[str]) -> int:
     if any(word in ("--help", "-h") for word in argv):
         print(HELP, end="")
         return ExitCode.DONE
-    plan, _ = plan_from_argv(argv, os.environ, needless=_NEEDLESS)
+    plan, _ = plan_from_argv(argv, os.environ, needless=OF_AN_ENDPOINT)
     plan = settled(plan, drawn_seed=secrets.randbits(31))
     assert plan.input.random_seed is not None
     schedule = phases(plan, plan.input.random_seed)

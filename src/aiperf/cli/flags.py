@@ -19,6 +19,9 @@ from aiperf.plan.plan import Plan
 CONFIG_FLAGS = ("--config", "-f")
 HELP_FLAGS = ("--help", "-h")
 
+OF_AN_ENDPOINT = frozenset({"models", "urls"})
+"""Fields that a plan of a load alone need not have (`needless`)."""
+
 
 def _form(flag: Flag) -> Form:
     if flag.preset is None:
