@@ -33,6 +33,7 @@ from aiperf.cli.main import main as aiperf_main
 from aiperf.clock import RunClock
 from aiperf.endpoint.counters import ClientCounters
 from aiperf.endpoint.exchange import BodyKind, ErrorKind, Exchange, Outcome, Sink
+from aiperf.service.worker import Client
 from aiperf.units import NS_PER_S
 
 BOUNDS_MB = {"worker": 150, "record-processor": 200, "control": 600, "profile": 100}
@@ -66,7 +67,7 @@ def _end(isl: int) -> bytes:
     return b"data: " + json.dumps(last).encode() + b"\n\ndata: [DONE]\n\n"
 
 
-class SimulatedClient:
+class SimulatedClient(Client):
     """In place of the HTTP client: ends what it was given at a rate, oldest first, and tells the sink as that would."""
 
     rate = RATE
@@ -135,6 +136,8 @@ class SimulatedClient:
 
     def close(self) -> None:
         self._asked.clear()
+
+    def abandon(self, first_target: int) -> None: ...
 
     def observe_anew(self) -> None: ...
 
