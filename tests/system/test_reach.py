@@ -1,11 +1,12 @@
 """What is told before the load about local addresses and ports, on a real machine's answers."""
 
 import os
+import socket
 
 import pytest
 from tests.networks import own_network
 
-from aiperf.endpoint.reach import reach_problems
+from aiperf.endpoint.reach import reach_problems, source_problems
 from aiperf.endpoint.target import Target
 
 
@@ -47,6 +48,39 @@ def test_addresses_of_the_wrong_family_are_named():
     assert problem.what == "127.0.0.1:80 is reached by IPv4, and none of these is an address of IPv4"
 
 
+@pytest.fixture
+def lookup(monkeypatch):
+    """A name of both families, whatever the machine's own list of hosts says."""
+    both = [(socket.AF_INET6, ("::1", 80, 0, 0)), (socket.AF_INET, ("127.0.0.1", 80))]
+
+    def getaddrinfo(host, port, *args, asked=socket.getaddrinfo, **kwargs):
+        if host == "both.test":
+            return [(family, socket.SOCK_STREAM, 6, "", address) for family, address in both]
+        return asked(host, port, *args, **kwargs)
+
+    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
+
+
+def test_addresses_of_a_family_that_no_url_has_are_named(stack_of_networks, lookup):
+    """They would never be used."""
+    stack_of_networks()
+    (problem,) = problems("http://127.0.0.1:80", sources=("127.0.0.2", "::1"))
+    assert problem.what == "::1: an address of IPv6, by which no URL is reached"
+    (problem,) = problems("http://[::1]:80", sources=("127.0.0.2", "127.0.0.3", "::1"))
+    assert problem.what == "127.0.0.2, 127.0.0.3: an address of IPv4, by which no URL is reached"
+    assert problems("http://127.0.0.1:80", "http://[::1]:80", sources=("127.0.0.2", "::1")) == []
+    assert problems("http://both.test:80", sources=("127.0.0.2", "::1")) == []
+    assert problems("http://nowhere.invalid:80", "http://127.0.0.1:80", sources=("127.0.0.2", "::1")) == []
+
+
+def test_without_a_url_only_the_addresses_are_asked_for(stack_of_networks):
+    stack_of_networks()
+    assert source_problems(sources=(), targets=[]) == []
+    assert source_problems(sources=("127.0.0.2",), targets=[]) == []
+    (problem,) = source_problems(sources=("10.9.9.1",), targets=[])
+    assert "no address of this machine" in problem.what
+
+
 def test_loopback_addresses_lead_nowhere_else():
     """To an address of this machine they do; to one of a documentation network they cannot."""
     (problem,) = problems("http://203.0.113.9:80", sources=("127.0.0.2", "127.0.0.3"))
@@ -79,6 +113,8 @@ def test_every_address_brings_its_ports(ports):
     (problem,) = problems(connections=1_000_000)
     assert "Give 1,000 addresses" in problem.hint
     assert "127.0.0.2-127.0.3.233" in problem.hint
+    (problem,) = problems(connections=2_000_000)
+    assert "That takes 2,000 addresses of this machine, and 1,024 can be given" in problem.hint
 
 
 def test_every_address_of_the_service_has_its_ports_again(ports):

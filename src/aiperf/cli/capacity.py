@@ -17,8 +17,11 @@ from aiperf.deploy.kubernetes.sizing import size_run
 from aiperf.deploy.local_plan import LocalPlan, PlanRow, local_plan
 from aiperf.deploy.machine_room import this_room
 from aiperf.deploy.planned_load import PlannedLoad, planned_load
-from aiperf.errors import ExitCode
+from aiperf.endpoint.reach import source_problems
+from aiperf.endpoint.target import Target
+from aiperf.errors import ExitCode, PlanError
 from aiperf.plan.fields import FLAGS
+from aiperf.plan.origins import DEFAULT, is_given
 from aiperf.plan.plan import Plan, settled
 from aiperf.plan.source_address import source_addresses
 from aiperf.schedule.phases import phases
@@ -50,7 +53,7 @@ def run(argv: Sequence[str]) -> int:
     if any(word in ("--help", "-h") for word in argv):
         print(HELP, end="")
         return ExitCode.DONE
-    plan, _ = plan_from_argv(argv, os.environ, needless=OF_AN_ENDPOINT)
+    plan, origins = plan_from_argv(argv, os.environ, needless=OF_AN_ENDPOINT)
     plan = settled(plan, drawn_seed=secrets.randbits(31))
     assert plan.input.random_seed is not None
     schedule = phases(plan, plan.input.random_seed)
@@ -59,9 +62,13 @@ def run(argv: Sequence[str]) -> int:
         sizing = size_run(plan, schedule)
         print("\n".join([*_load_lines(plan, load), "", sizing_text(sizing), "", _command(argv)]))
         return ExitCode.DONE
-    planned = local_plan(
-        load, plan.services, this_room(), max(1, len(source_addresses(plan.endpoint.source_addresses)))
-    )
+    sources = source_addresses(plan.endpoint.source_addresses)
+    urls = plan.endpoint.urls if is_given(origins, "urls") else ()
+    targets = [Target.from_url(url, insecure=True) for url in urls]  # no certificate is looked at here
+    origin = origins.get("source_addresses", DEFAULT)
+    if problems := source_problems(sources=sources, targets=targets, origin=origin):
+        raise PlanError(*problems)
+    planned = local_plan(load, plan.services, this_room(), max(1, len(sources)))
     print("\n".join([*_load_lines(plan, load), "", *_table(planned), *_advice(planned), "", _command(argv)]))
     return ExitCode.DONE if planned.fits else ExitCode.INFRASTRUCTURE
 

@@ -20,7 +20,7 @@ from aiperf.cli.service import run as run_service
 from aiperf.deploy.layouts import calibration_server_count, local_layout
 from aiperf.deploy.line import BusLine
 from aiperf.deploy.local import MultiProcessServiceManager, private_work_dir
-from aiperf.deploy.local_size import processor_count, worker_count
+from aiperf.deploy.local_size import local_processor_count, local_worker_count
 from aiperf.deploy.planned_load import PlannedLoad, planned_load
 from aiperf.deploy.promising import promise_of
 from aiperf.deploy.reserved_ports import reserved_urls
@@ -36,7 +36,7 @@ from aiperf.service.host import remove_run_dirs
 from aiperf.service.layout import Layout
 from aiperf.service.machine import this_machine
 from aiperf.ui.live import open_view
-from aiperf.wire.address import LOOPBACK
+from aiperf.wire.address import LOOPBACK, LOOPBACK_V6
 from aiperf.wire.messages import RunFinished
 
 
@@ -57,14 +57,14 @@ def run_plan(plan: Plan, origins: Origins) -> int:
     schedule = phases(plan, seed)
     load = planned_load(plan, schedule)
     workers = _workers_within_reach(plan, schedule, load, origins)
-    processors = processor_count(workers, plan.services.record_processors_count)
+    processors = local_processor_count(load, plan.services, workers, this_machine())
     artifact_dir = make_artifact_dir(plan, plan.results.artifact_dir)
     with contextlib.ExitStack() as stack:
         signal.pthread_sigmask(signal.SIG_BLOCK, ENDING_SIGNALS)
         stack.callback(signal.pthread_sigmask, signal.SIG_UNBLOCK, ENDING_SIGNALS)
         work_dir = private_work_dir(run_id)
         servers = calibration_server_count(workers) if calibration_of(plan) else 0
-        calibration_urls = stack.enter_context(reserved_urls(servers))
+        calibration_urls = stack.enter_context(reserved_urls(servers, calibration_host(plan)))
         layout = local_layout(
             run_id=run_id,
             workers=workers,
@@ -85,7 +85,10 @@ def run_plan(plan: Plan, origins: Origins) -> int:
 def _workers_within_reach(plan: Plan, schedule: Sequence[PhasePlan], load: PlannedLoad, origins: Origins) -> int:
     """How many workers carry the load. Raises: PlanError with all that keeps this machine from carrying it."""
     endpoint = plan.endpoint
-    urls = (f"http://{LOOPBACK}",) if plan.calibration.calibrate_only else endpoint.urls
+    urls = endpoint.urls
+    if plan.calibration.calibrate_only:
+        host = calibration_host(plan)
+        urls = (f"http://[{host}]" if host == LOOPBACK_V6 else f"http://{host}",)
     problems = reach_problems(
         sources=source_addresses(endpoint.source_addresses),
         targets=[Target.from_url(url, insecure=True) for url in urls],  # no certificate is looked at here
@@ -93,12 +96,18 @@ def _workers_within_reach(plan: Plan, schedule: Sequence[PhasePlan], load: Plann
         origin=origins.get("source_addresses", DEFAULT),
     )
     try:
-        workers = worker_count(load, plan.services, this_machine())
+        workers = local_worker_count(load, plan.services, this_machine())
     except PlanError as error:
         raise PlanError(*error.problems, *problems) from None
     if problems:
         raise PlanError(*problems)
     return workers
+
+
+def calibration_host(plan: Plan) -> str:
+    """The loopback that a calibration's server listens on: of the family that connections can come from."""
+    sources = source_addresses(plan.endpoint.source_addresses)
+    return LOOPBACK_V6 if sources and all(":" in source for source in sources) else LOOPBACK
 
 
 def _run_in_cluster(plan: Plan, run_id: str, seed: int) -> int:

@@ -15,12 +15,23 @@ from aiperf.deploy.costs import (
     PROCESS_BYTES,
     ROW_BYTES,
 )
-from aiperf.deploy.local_size import WORKERS_MAX, processor_count, workers_wanted
+from aiperf.deploy.local_size import WORKERS_MAX, local_processor_count, workers_wanted
 from aiperf.deploy.machine_room import MachineRoom
-from aiperf.deploy.needs import Needs, control_cost, needs, processor_cost, worker_cost, worker_load_cpus
+from aiperf.deploy.needs import (
+    Needs,
+    control_cost,
+    needs,
+    processor_cost,
+    processor_load_cpus,
+    processors_for_cpus,
+    worker_cost,
+    worker_load_cpus,
+    workers_for_cpus,
+)
 from aiperf.deploy.planned_load import PlannedLoad
 from aiperf.endpoint.local_ports import addresses_needed, loopback_addresses
 from aiperf.plan.plan import ServicesPlan
+from aiperf.plan.source_address import ADDRESSES_MAX
 
 MB = 1_000_000
 GB = 1_000_000_000
@@ -55,7 +66,7 @@ class LocalPlan:
 def local_plan(load: PlannedLoad, services: ServicesPlan, room: MachineRoom, addresses_given: int = 1) -> LocalPlan:
     """The comparison. `addresses_given`: local addresses that connections are made from."""
     workers = workers_wanted(load, services, room.machine)
-    processors = processor_count(workers, services.record_processors_count)
+    processors = local_processor_count(load, services, workers, room.machine)
     needed = needs(load, workers, processors)
     rows = (
         _workers_row(needed, services),
@@ -63,7 +74,7 @@ def local_plan(load: PlannedLoad, services: ServicesPlan, room: MachineRoom, add
         _memory_row(load, needed, room),
         _files_row(needed, room),
         _ports_row(load, needed, room, addresses_given),
-        *_tracking_rows(needed, load, room),
+        *_tracking_rows(needed, room),
     )
     return LocalPlan(needed, rows)
 
@@ -108,16 +119,22 @@ def _cpu_rows(load: PlannedLoad, needed: Needs, room: MachineRoom) -> Iterator[P
         ),
     )
     # Wake-ups aside: they become fewer when there is more to do at each.
-    work = worker_load_cpus(load)
-    busy = work / needed.workers
-    yield PlanRow(
+    yield _core_row(
         "A worker's core",
-        f"{busy:.0%} busy",
-        f"{BUSY_FRACTION:.0%} at most",
-        busy <= BUSY_FRACTION,
-        f"A busier worker is late too often. It takes {math.ceil(work / BUSY_FRACTION):,} workers "
+        worker_load_cpus(load) / needed.workers,
+        f"A busier worker is late too often. It takes {workers_for_cpus(load):,} workers "
         "on as many CPUs: --connections-per-worker adds workers.",
     )
+    yield _core_row(
+        "A record processor's core",
+        processor_load_cpus(load) / needed.processors,
+        "A busier record processor falls behind the answers. It takes "
+        f"{processors_for_cpus(load):,} record processors on as many CPUs: --record-processors says how many.",
+    )
+
+
+def _core_row(what: str, busy: float, advice: str) -> PlanRow:
+    return PlanRow(what, f"{busy:.0%} busy", f"{BUSY_FRACTION:.0%} at most", busy <= BUSY_FRACTION, advice)
 
 
 def _memory_row(load: PlannedLoad, needed: Needs, room: MachineRoom) -> PlanRow:
@@ -155,7 +172,12 @@ def _files_row(needed: Needs, room: MachineRoom) -> PlanRow:
 
 def _ports_row(load: PlannedLoad, needed: Needs, room: MachineRoom, given: int) -> PlanRow:
     addresses = addresses_needed(needed.ports_per_server, room.ports)
-    if load.is_on_loopback:
+    if addresses > ADDRESSES_MAX:
+        advice = (
+            f"{ADDRESSES_MAX:,} addresses can be given at most: lower the load, spread it over pods (--kubernetes), or "
+            "give the service more addresses (--url)."
+        )
+    elif load.is_on_loopback:
         advice = f"Connect from several: --source-address {loopback_addresses(addresses)}."
     else:
         advice = (
@@ -175,10 +197,10 @@ def _ports_row(load: PlannedLoad, needed: Needs, room: MachineRoom, given: int) 
     )
 
 
-def _tracking_rows(needed: Needs, load: PlannedLoad, room: MachineRoom) -> Iterator[PlanRow]:
+def _tracking_rows(needed: Needs, room: MachineRoom) -> Iterator[PlanRow]:
     if room.tracked_max is None:
         return
-    tracked = needed.ports_per_server * max(1, len(load.servers))
+    tracked = needed.ports
     yield PlanRow(
         "Tracked connections",
         f"{tracked:,}",

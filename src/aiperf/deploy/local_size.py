@@ -7,8 +7,7 @@ things cost (`costs`), sizes for a cluster (`kubernetes.sizing`), which process 
 import math
 from collections.abc import Iterator
 
-from aiperf.deploy.costs import BUSY_FRACTION
-from aiperf.deploy.needs import worker_load_cpus
+from aiperf.deploy.needs import processors_for_cpus, workers_for_cpus
 from aiperf.deploy.planned_load import PlannedLoad
 from aiperf.errors import PlanError, Problem
 from aiperf.plan.plan import ServicesPlan
@@ -24,7 +23,7 @@ WORKERS_MAX = 128
 """On one machine. A million connections need some sixty; a mistyped concurrency must not start thousands."""
 
 
-def worker_count(load: PlannedLoad, services: ServicesPlan, machine: Machine) -> int:
+def local_worker_count(load: PlannedLoad, services: ServicesPlan, machine: Machine) -> int:
     """How many workers carry the load.
 
     Raises: PlanError if `--workers-max` workers cannot hold the asked concurrency within the limit of open files, or
@@ -46,8 +45,7 @@ def workers_wanted(load: PlannedLoad, services: ServicesPlan, machine: Machine) 
     wanted = max(
         math.ceil(connections / per_worker),
         math.ceil((load.rate_asked_rps or 0.0) / REQUEST_RATE_PER_WORKER),
-        math.ceil(worker_load_cpus(load) / BUSY_FRACTION) if load.request_s is not None else 1,
-        1,
+        workers_for_cpus(load) if load.request_s is not None else 1,
     )
     # A connection limit given by the user is an order; our own is a wish that ends at the number of CPUs.
     most = services.workers_max or (WORKERS_MAX if services.connections_per_worker else machine.cpu_count)
@@ -85,8 +83,19 @@ def worker_problems(load: PlannedLoad, services: ServicesPlan, machine: Machine)
 
 
 def processor_count(workers: int, told: int | None) -> int:
-    """How many record processors there are beside so many workers."""
+    """How many record processors there are beside so many workers, whatever the load."""
     return told if told is not None else max(1, math.ceil(workers / WORKERS_PER_RECORD_PROCESSOR))
+
+
+def local_processor_count(load: PlannedLoad, services: ServicesPlan, workers: int, machine: Machine) -> int:
+    """How many record processors a load gets on this machine: those that are told, else by workers and by CPUs.
+
+    Like workers they are added for CPUs only where somebody says how fast the service is, and no more than there are.
+    """
+    by_workers = processor_count(workers, services.record_processors_count)
+    if services.record_processors_count is not None or load.request_s is None:
+        return by_workers
+    return max(by_workers, min(processors_for_cpus(load), machine.cpu_count))
 
 
 def _workers_for_files(connections: int, machine: Machine) -> int:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from aiperf.endpoint.local_ports import usable_ports
-from aiperf.service.machine import Machine, this_machine
+from aiperf.service.machine import Machine, cgroup_folders, this_machine
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,10 +42,25 @@ def _memory_bytes(proc: Path, cgroup: Path) -> int | None:
             break
     else:
         return None
-    limit, used = _text(cgroup / "memory.max").strip(), _text(cgroup / "memory.current").strip()
-    if limit.isdecimal() and used.isdecimal():
-        return min(available, max(0, int(limit) - int(used)))
-    return available
+    folders = [cgroup, *cgroup_folders("memory", cgroup, proc / "self/cgroup")]
+    left = [room for folder in folders if (room := _room_bytes(folder)) is not None]
+    return min([available, *left])
+
+
+def _room_bytes(folder: Path) -> int | None:
+    """What a cgroup still may take, None without a limit. Files that were not read lately are given back at need.
+
+    Source: Linux Documentation/admin-guide/cgroup-v2.rst, "Memory Interface Files"; cgroup-v1/memory.rst.
+    """
+    for limit_file, used_file, idle in (
+        ("memory.max", "memory.current", "inactive_file"),
+        ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
+    ):
+        limit, used = _text(folder / limit_file).strip(), _text(folder / used_file).strip()
+        if limit.isdecimal() and used.isdecimal():
+            stat = dict(line.split(maxsplit=1) for line in _text(folder / "memory.stat").splitlines() if " " in line)
+            return max(0, int(limit) - int(used) + int(stat.get(idle, 0)))
+    return None
 
 
 def _tracked_max(folder: Path) -> int | None:

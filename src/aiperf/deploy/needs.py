@@ -1,7 +1,7 @@
 """A load and the number of its processes → what they need: CPU, memory, files, ports.
 
-Owns: how needs follow from costs. Does not own: how many processes there are and what is asked for them (`local_size`,
-`kubernetes.sizing`), what a machine has (`machine_room`). Pure.
+Owns: how needs follow from costs, and how many processes their CPUs are for. Does not own: how many there are in the
+end and what is asked for them (`local_size`, `kubernetes.sizing`), what a machine has (`machine_room`). Pure.
 
 Whatever grows in a load, no need becomes smaller.
 """
@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import msgspec
 
 from aiperf.deploy.costs import (
+    BUSY_FRACTION,
     CONTROL,
     CONTROL_BYTES_PER_WORKER,
     CONTROL_CPUS_PER_WORKER,
@@ -29,6 +30,7 @@ from aiperf.deploy.costs import (
     WORKER,
 )
 from aiperf.deploy.planned_load import PlannedLoad
+from aiperf.endpoint.local_ports import heaviest
 from aiperf.endpoint.tempo import gather_interval_ns
 from aiperf.metrics.service_cost import ServiceCost
 from aiperf.service.machine import FILES_KEPT_BACK
@@ -55,7 +57,9 @@ class Needs:
     """Sockets of all connections."""
     files_per_worker: int
     ports_per_server: int
-    """Local ports, towards each host and port of the service."""
+    """Local ports, towards the host and port of the service that most requests are dealt to."""
+    ports: int
+    """Local ports towards all of the service."""
 
     @property
     def cpus(self) -> float | None:
@@ -91,6 +95,7 @@ def needs(load: PlannedLoad, workers: int, processors: int) -> Needs:
         kernel_bytes=KERNEL_CONNECTION_BYTES * load.connections,
         files_per_worker=share + FILES_KEPT_BACK,
         ports_per_server=ports_per_server(load),
+        ports=_ports(load),
     )
 
 
@@ -136,10 +141,26 @@ def processor_load_cpus(load: PlannedLoad) -> float:
     return processor_cost(load).load_cpus(load.requests_per_s or 0.0, load.chunks_per_s or 0.0)
 
 
+def workers_for_cpus(load: PlannedLoad) -> int:
+    """How many workers keep their cores below what makes them late. At least 1."""
+    return max(1, math.ceil(worker_load_cpus(load) / BUSY_FRACTION))
+
+
+def processors_for_cpus(load: PlannedLoad) -> int:
+    """The same of record processors."""
+    return max(1, math.ceil(processor_load_cpus(load) / BUSY_FRACTION))
+
+
 def ports_per_server(load: PlannedLoad) -> int:
-    """Ports of this side that are taken at once towards one host and port of the service.
+    """Ports of this side that are taken at once towards the host and port that most requests are dealt to.
 
     With a connection for each request, those that were closed a moment ago count too, if this side closes first.
     """
+    if not load.servers:
+        return _ports(load)
+    return math.ceil(heaviest([(server,) for server in load.servers], _ports(load)).connections)
+
+
+def _ports(load: PlannedLoad) -> int:
     closed = math.ceil(TIME_WAIT_S * (load.requests_per_s or 0.0)) if load.opens_each else 0
-    return math.ceil((load.connections + closed) / max(1, len(load.servers)))
+    return load.connections + closed

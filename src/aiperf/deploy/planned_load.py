@@ -48,7 +48,7 @@ class PlannedLoad:
     cpu_factors: CpuFactors = AS_MEASURED
     """Of the machine that carries it."""
     servers: tuple[str, ...] = ()
-    """Hosts and ports that requests are dealt to, without repetition."""
+    """Hosts and ports that requests are dealt to in turn, one for each URL."""
 
     @property
     def chunks_per_s(self) -> float | None:
@@ -89,7 +89,7 @@ def planned_load(plan: Plan, phases: Sequence[PhasePlan]) -> PlannedLoad:
         rate_asked_rps=max((phase.rate_rps for phase in phases if phase.rate_rps is not None), default=None),
         opens_each=plan.endpoint.connection_reuse == "never",
         cpu_factors=cpu_factors(source) if (source := plan.expectation.costs_from) else AS_MEASURED,
-        servers=tuple(dict.fromkeys(map(_server, plan.endpoint.urls))),
+        servers=tuple(map(_server, plan.endpoint.urls)),
     )
 
 
@@ -120,4 +120,5 @@ def _requests(phase: PhasePlan, request_s: float | None) -> int:
 
 def _server(url: str) -> str:
     parts = urlsplit(url)
-    return f"{parts.hostname}:{parts.port or (443 if parts.scheme == 'https' else 80)}"
+    host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
+    return f"{host}:{parts.port or (443 if parts.scheme == 'https' else 80)}"

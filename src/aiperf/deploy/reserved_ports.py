@@ -14,12 +14,14 @@ from aiperf.wire.address import LOOPBACK
 
 
 @contextlib.contextmanager
-def reserved_urls(count: int) -> Iterator[list[str]]:
-    """URLs on loopback, for as long as the context lasts. Raises: InfrastructureError if there is no free port."""
+def reserved_urls(count: int, host: str = LOOPBACK) -> Iterator[list[str]]:
+    """URLs on loopback (`host`), for as long as the context lasts. Raises: InfrastructureError if there is no free
+    port."""
     with contextlib.ExitStack() as stack:
         urls = []
         for _ in range(count):
-            (keeper,) = bind((LOOPBACK,), 0, shared=True)
+            (keeper,) = bind((host,), 0, shared=True)
             stack.callback(keeper.close)
-            urls.append(f"http://{LOOPBACK}:{keeper.getsockname()[1]}")
+            written = f"[{host}]" if ":" in host else host
+            urls.append(f"http://{written}:{keeper.getsockname()[1]}")
         yield urls

@@ -1,12 +1,15 @@
 """The ports that this machine gives to connections: how many there are, and who searches which of them.
 
-Owns: reading the range, its windows, how many addresses a number of connections needs. Does not own: the socket options
-that use them (`local_end`).
+Owns: reading the range, its windows, the rule by which connections outgrow the ports of this side's addresses (one
+for `aiperf plan` and for a run). Does not own: the socket options that use them (`local_end`), which addresses there
+are on both sides (`reach`, `aiperf.deploy.local_plan`).
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Generic, TypeVar
 
 RANGE_FILE = Path("/proc/sys/net/ipv4/ip_local_port_range")
 RESERVED_FILE = Path("/proc/sys/net/ipv4/ip_local_reserved_ports")
@@ -17,6 +20,8 @@ _DYNAMIC_PORTS = range(49152, 65536)
 WINDOW_PORTS = 256
 
 _FIRST_LOOPBACK = 2
+
+Place = TypeVar("Place")
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,13 +57,34 @@ def usable_ports(range_file: Path = RANGE_FILE, reserved_file: Path = RESERVED_F
     return max(1, len(ports) - reserved)
 
 
+@dataclass(frozen=True, slots=True)
+class Heaviest(Generic[Place]):
+    """The address and port of a service that gets the most connections."""
+
+    place: Place
+    connections: float
+
+
+def heaviest(homes: Sequence[Sequence[Place]], connections: float) -> Heaviest[Place]:
+    """Where most of so many connections go. `homes`: of each URL its addresses, at least one.
+
+    Requests are dealt to URLs in turn, and connections to the addresses of a name.
+    """
+    load_by_place: dict[Place, float] = {}
+    for places in homes:
+        part = connections / (len(homes) * len(places))
+        for place in places:
+            load_by_place[place] = load_by_place.get(place, 0.0) + part
+    return max((Heaviest(place, load) for place, load in load_by_place.items()), key=lambda each: each.connections)
+
+
 def addresses_needed(connections: int, ports: int) -> int:
     """How many local addresses that many connections to one address and port of a service take. At least 1."""
     return max(1, math.ceil(connections / ports))
 
 
 def loopback_addresses(count: int) -> str:
-    """So many addresses of loopback, as `--source-address` takes them. 127.0.0.1 is left to others."""
+    """So many addresses of loopback, as `--source-address` takes them: a few thousand. 127.0.0.1 is left to others."""
     last = _FIRST_LOOPBACK + count - 1
     return f"127.0.0.{_FIRST_LOOPBACK}-127.{last >> 16}.{last >> 8 & 255}.{last & 255}"
 

@@ -9,14 +9,14 @@ import errno
 import math
 import os
 import socket
-from collections.abc import Iterator, Sequence
-from operator import itemgetter
+from collections.abc import Iterator, Mapping, Sequence
 
 from aiperf.endpoint.local_end import bind_without_port, route_error
-from aiperf.endpoint.local_ports import addresses_needed, loopback_addresses, usable_ports
+from aiperf.endpoint.local_ports import addresses_needed, heaviest, loopback_addresses, usable_ports
 from aiperf.endpoint.resolver import Address, numeric_address
 from aiperf.endpoint.target import Target
 from aiperf.errors import Problem
+from aiperf.plan.source_address import ADDRESSES_MAX
 
 FLAG = "--source-address"
 _DISCARD = 9
@@ -31,20 +31,52 @@ def reach_problems(
 
     `connections`: 0 if the plan does not say how many there are at once.
     """
-    found = {source: numeric_address(source, 0) for source in sources}
-    local = {source: address for source, address in found.items() if address is not None}
+    local = _parsed(sources)
     if not local and connections <= usable_ports():
         return []  # one address is enough, whatever the targets are
-    problems = list(_absent(local, origin))
-    if problems:
+    if problems := list(_absent(local, origin)):
         return problems
     homes = [(target, _addresses_of(target)) for target in targets]
+    return _useless(local, homes, origin) or list(_too_many(list(local.values()), homes, connections))
+
+
+def source_problems(*, sources: Sequence[str], targets: Sequence[Target], origin: str = FLAG) -> list[Problem]:
+    """Local addresses that this machine does not have, or from which a target cannot be reached. No names are looked up
+    if `sources` is empty."""
+    local = _parsed(sources)
+    if not local:
+        return []
+    return list(_absent(local, origin)) or _useless(local, [(each, _addresses_of(each)) for each in targets], origin)
+
+
+def _parsed(sources: Sequence[str]) -> dict[str, Address]:
+    found = {source: numeric_address(source, 0) for source in sources}
+    return {source: address for source, address in found.items() if address is not None}
+
+
+def _useless(local: Mapping[str, Address], homes: Sequence[tuple[Target, list[Address]]], origin: str) -> list[Problem]:
+    """Addresses that connections can come from, but not to these targets."""
+    problems: list[Problem] = []
     for where, addresses in {target.where: addresses for target, addresses in homes}.items():
         problems += _no_way(local, where, addresses, origin)
-    return problems or list(_too_many(list(local.values()), homes, connections))
+    return problems or list(_of_no_use(local, homes, origin))
 
 
-def _absent(local: dict[str, Address], origin: str) -> Iterator[Problem]:
+def _of_no_use(
+    local: Mapping[str, Address], homes: Sequence[tuple[Target, list[Address]]], origin: str
+) -> Iterator[Problem]:
+    """Addresses of a family that no target has: no connection would come from them."""
+    if not homes or not all(addresses for _, addresses in homes):
+        return  # a name that cannot be looked up may have either
+    used = {address.family for _, addresses in homes for address in addresses}
+    for family, word in _WORD_BY_FAMILY.items():
+        names = [source for source, address in local.items() if address.family == family]
+        if names and family not in used:
+            what = f"{_some(names)}: an address of {word}, by which no URL is reached"
+            yield Problem(what, origin, "It would never be used: leave it out, or name a URL of that family.")
+
+
+def _absent(local: Mapping[str, Address], origin: str) -> Iterator[Problem]:
     """Addresses that no connection can come from."""
     names_by_reason: dict[str, list[str]] = {}
     for source, address in local.items():
@@ -69,7 +101,7 @@ def _why_absent(address: Address) -> str | None:
     return None
 
 
-def _no_way(local: dict[str, Address], where: str, addresses: list[Address], origin: str) -> Iterator[Problem]:
+def _no_way(local: Mapping[str, Address], where: str, addresses: list[Address], origin: str) -> Iterator[Problem]:
     """Local addresses from which the target cannot be reached."""
     if not local or not addresses:
         return
@@ -92,33 +124,36 @@ def _no_way(local: dict[str, Address], where: str, addresses: list[Address], ori
 def _too_many(
     local: Sequence[Address], homes: Sequence[tuple[Target, list[Address]]], connections: int
 ) -> Iterator[Problem]:
-    """More connections to one address of a service than there are ports for. Requests are dealt to URLs in turn, and
-    connections to the addresses of a name."""
+    """More connections to one address of a service than there are ports for."""
     if not all(addresses for _, addresses in homes):
         return  # a name that cannot be looked up: the run says so
-    load_by_address: dict[Address, float] = {}
-    for _, addresses in homes:
-        near = [each for each in addresses if not local or any(each.family == mine.family for mine in local)]
-        near = [each for each in near if each.family == near[0].family]
-        for address in near:
-            part = connections / (len(homes) * len(near))
-            load_by_address[address] = load_by_address.get(address, 0) + part
-    address, load = max(load_by_address.items(), key=itemgetter(1))
+    busiest = heaviest([_near(addresses, local) for _, addresses in homes], connections)
+    address, load = busiest.place, math.ceil(busiest.connections)
     ports = usable_ports()
     here = max(1, sum(mine.family == address.family for mine in local))
-    if load <= ports * here:
+    needed = addresses_needed(load, ports)
+    if needed <= here:
         return
-    needed = addresses_needed(math.ceil(load), ports)
     on_loopback = address.family == socket.AF_INET and str(address.socket_address[0]).startswith("127.")
     example = f" (on loopback any will do: {loopback_addresses(needed)})" if on_loopback else ""
+    name_them = f"Give {needed:,} addresses of this machine by {FLAG}{example}, widen"
+    if needed > ADDRESSES_MAX:
+        name_them = (
+            f"That takes {needed:,} addresses of this machine, and {ADDRESSES_MAX:,} can be given. Ask for less, widen"
+        )
     to = f"{address.socket_address[0]}:{address.socket_address[1]}"
     have = f"{here} local address" + ("es have" if here > 1 else " has")
     yield Problem(
-        f"{connections:,} connections at once put {math.ceil(load):,} on {to}, for which {have} {ports * here:,} ports",
+        f"{connections:,} connections at once put {load:,} on {to}, for which {have} {ports * here:,} ports",
         "--concurrency",
-        f"Give {needed:,} addresses of this machine by {FLAG}{example}, widen net.ipv4.ip_local_port_range, or name "
-        "more addresses of the service by --url.",
+        f"{name_them} net.ipv4.ip_local_port_range, or name more addresses of the service by --url.",
     )
+
+
+def _near(addresses: Sequence[Address], local: Sequence[Address]) -> list[Address]:
+    """Those that connections are made to: of one family, which this side has too."""
+    fitting = [each for each in addresses if not local or any(each.family == mine.family for mine in local)]
+    return [each for each in fitting if each.family == fitting[0].family]
 
 
 def _some(names: Sequence[str]) -> str:

@@ -355,7 +355,11 @@ class ServicesPlan(Section):
     ] = None  # fmt: skip
     record_processors_count: Annotated[
         PositiveInt | None,
-        option("Record-processor processes. Default: one per four workers.", "--record-processors"),
+        option(
+            "Record-processor processes. Default: one per four workers, and more if the pace that is expected of the "
+            "service takes more CPU.",
+            "--record-processors",
+        ),
     ] = None
     timestamps: Annotated[
         Literal["auto", "kernel", "user"],

@@ -18,7 +18,7 @@ from aiperf.mock.behaviour import Behaviour
 from aiperf.mock.processes import bind
 from aiperf.mock.server import Server
 from aiperf.schedule.calibration import TOKENS_DEFAULT, CalibrationShape
-from aiperf.wire.address import LOOPBACK
+from aiperf.wire.address import LOOPBACK, LOOPBACK_V6
 from aiperf.wire.bus import Seat
 from aiperf.wire.messages import Exit
 
@@ -67,8 +67,8 @@ class ServerThread:
 def _listeners(url: str) -> list[socket.socket]:
     parts = urlsplit(url)
     assert parts.port is not None
-    if parts.hostname == LOOPBACK:
-        return bind((LOOPBACK,), parts.port, shared=True)
+    if parts.hostname in (LOOPBACK, LOOPBACK_V6):
+        return bind((parts.hostname,), parts.port, shared=True)
     found: list[socket.socket] = []
     for host in ANYWHERE:
         with contextlib.suppress(InfrastructureError):  # a pod has an address of one family, or of both

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
-from aiperf.service.machine import cpu_cgroups
+from aiperf.service.machine import cgroup_folders
 from aiperf.units import NS_PER_MS
 
 NS_PER_US = 1_000
@@ -56,7 +56,7 @@ def read_cpu_pressure(
     Source: Linux Documentation/admin-guide/cgroup-v2.rst (`cpu.stat`), scheduler/sched-bwc.rst (v1: `throttled_time` in
     ns), scheduler/sched-stats.rst (`/proc/<pid>/schedstat`: second field, ns), accounting/psi.rst (`total=` in µs).
     """
-    folders = list(cpu_cgroups() if cgroups is None else cgroups)
+    folders = list(cgroup_folders("cpu") if cgroups is None else cgroups)
     throttled_ns, throttled_count = max((_throttling(folder / "cpu.stat") for folder in folders), default=(0, 0))
     return CpuPressure(
         throttled_count,

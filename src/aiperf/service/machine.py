@@ -32,7 +32,7 @@ def this_machine() -> Machine:
         soft = hard
     files = soft if soft != resource.RLIM_INFINITY else 1_000_000
     cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    quota = _cgroup_cpu_quota(cpu_cgroups())
+    quota = _cgroup_cpu_quota(cgroup_folders("cpu"))
     return Machine(max(1, min(cpus, math.ceil(quota)) if quota is not None else cpus), files)
 
 
@@ -41,8 +41,11 @@ def connections_max(machine: Machine) -> int:
     return max(1, machine.open_files - FILES_KEPT_BACK)
 
 
-def cpu_cgroups(root: Path = Path("/sys/fs/cgroup"), membership: Path = Path("/proc/self/cgroup")) -> Iterator[Path]:
-    """The folders that tell of this process's CPU time, its own cgroup's and those above it. Some may not be there."""
+def cgroup_folders(
+    controller: str, root: Path = Path("/sys/fs/cgroup"), membership: Path = Path("/proc/self/cgroup")
+) -> Iterator[Path]:
+    """The folders that tell of this process's `cpu` or `memory`, its own cgroup's and those above it. Some may not be
+    there."""
     try:
         entries = [line.split(":", 2) for line in membership.read_text().splitlines()]
     except OSError:
@@ -50,7 +53,7 @@ def cpu_cgroups(root: Path = Path("/sys/fs/cgroup"), membership: Path = Path("/p
     for _, controllers, path in entries:
         if controllers == "":
             top = root
-        elif "cpu" in controllers.split(","):
+        elif controller in controllers.split(","):
             top = root / controllers
         else:
             continue

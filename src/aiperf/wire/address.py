@@ -7,6 +7,8 @@ LOOPBACK = "127.0.0.1"
 """Shared by the containers of a pod and by nobody else. Exactly this address, not all of 127/8: whoever means loopback
 writes this."""
 
+LOOPBACK_V6 = "::1"
+
 
 def is_tcp(address: str) -> bool:
     return address.startswith("tcp://")

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from aiperf.deploy.layouts import local_layout
-from aiperf.deploy.local_size import WORKERS_MAX, worker_count
+from aiperf.deploy.local_size import WORKERS_MAX, local_worker_count
 from aiperf.deploy.planned_load import planned_load
 from aiperf.errors import PlanError
 from aiperf.plan.plan import EndpointPlan, LoadPlan, Plan, ServicesPlan
@@ -16,7 +16,7 @@ from aiperf.service.machine import Machine
 
 def count(load: LoadPlan, services: ServicesPlan | None = None, cpus: int = 8, files: int = 20_000) -> int:
     plan = Plan(endpoint=EndpointPlan(models=("m",)), load=load, services=services or ServicesPlan())
-    return worker_count(planned_load(plan, phases(plan, 1)), plan.services, Machine(cpus, files))
+    return local_worker_count(planned_load(plan, phases(plan, 1)), plan.services, Machine(cpus, files))
 
 
 @pytest.mark.parametrize(

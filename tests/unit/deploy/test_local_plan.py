@@ -6,6 +6,7 @@ import pytest
 
 from aiperf.cli.flags import plan_from_argv
 from aiperf.deploy.local_plan import LocalPlan, PlanRow, local_plan
+from aiperf.deploy.local_size import local_processor_count
 from aiperf.deploy.machine_room import MachineRoom, this_room
 from aiperf.deploy.planned_load import planned_load
 from aiperf.schedule.phases import phases
@@ -61,6 +62,42 @@ def test_a_million_connections_take_36_source_addresses_and_51_workers() -> None
     assert planned(f"--concurrency 1000000 {SLOW} -u 127.0.0.1:8000", addresses=36).fits
 
 
+def test_more_addresses_than_can_be_given_are_not_advised() -> None:
+    advice = row(planned(f"--concurrency 100000000 {SLOW} -u 127.0.0.1:8000"), "Source addresses").advice
+    assert "1,024 addresses can be given at most" in advice
+    assert "127.0.0.2" not in advice
+
+
+@pytest.mark.parametrize(
+    ("flags", "cpus", "processors", "enough"),
+    [
+        (f"--concurrency 1000 {FAST}", 8, 1, True),
+        (f"--concurrency 20000 {FAST}", 32, 5, True),  # 20 workers
+        ("--concurrency 4000 --workers-max 2 --streaming --osl 1000 --ttft 10ms --itl 20ms", 8, 2, True),
+        ("--concurrency 8000 --workers-max 4 --streaming --osl 1000 --ttft 10ms --itl 20ms", 8, 4, True),
+        ("--concurrency 8000 --workers-max 4 --streaming --osl 1000 --ttft 10ms --itl 20ms", 2, 2, False),
+        ("--concurrency 8000 --record-processors 1 --streaming --osl 1000 --ttft 10ms --itl 20ms", 8, 1, False),
+    ],
+)
+def test_record_processors_are_held_to_half_a_core_like_workers(
+    flags: str, cpus: int, processors: int, enough: bool
+) -> None:
+    plan = planned(flags, MachineRoom(Machine(cpus, 20_000), ports=28_232, memory_bytes=16_000_000_000))
+    busy = row(plan, "A record processor's core")
+    assert (plan.needs.processors, busy.enough) == (processors, enough)
+    assert "--record-processors" in busy.advice
+
+
+def test_a_run_gets_the_record_processors_of_its_plan() -> None:
+    flags = "--concurrency 8000 --streaming --osl 1000 --ttft 10ms --itl 20ms"
+    plan, _ = plan_from_argv(["-m", "m", *flags.split()], {})
+    load = planned_load(plan, phases(plan, 1))
+    assert local_processor_count(load, plan.services, 8, LARGE.machine) == planned(flags).needs.processors == 4
+    without, _ = plan_from_argv(["-m", "m", "--concurrency", "8000"], {})
+    load = planned_load(without, phases(without, 1))
+    assert local_processor_count(load, without.services, 8, LARGE.machine) == 2  # no pace is known
+
+
 def test_addresses_of_another_network_are_for_the_user_to_name() -> None:
     advice = row(planned(f"--concurrency 1000000 {SLOW} -u llm:8000"), "Source addresses").advice
     assert "36 addresses" in advice
@@ -82,8 +119,30 @@ def test_a_machine_is_read_from_what_the_kernel_tells(tmp_path: Path) -> None:
     assert (room.ports, room.memory_bytes, room.tracked_max) == (1_000 - 10 - 1, 4_096_000, 480)
     write(cgroup, **{"memory.max": "3000000\n", "memory.current": "1000000\n"})
     assert this_room(proc, cgroup).memory_bytes == 2_000_000
+    write(cgroup, **{"memory.stat": "file 9\ninactive_file 500000\n"})
+    assert this_room(proc, cgroup).memory_bytes == 2_500_000  # files that were not read lately are given back
     write(cgroup, **{"memory.max": "max\n"})
     assert this_room(proc, cgroup).memory_bytes == 4_096_000
+
+
+def test_the_tightest_limit_of_memory_above_a_process_holds(tmp_path: Path) -> None:
+    proc, cgroup = tmp_path / "proc", tmp_path / "cgroup"
+    write(proc, meminfo="MemAvailable:    4000 kB\n")
+    write(proc / "self", cgroup="0::/user/run\n")
+    write(cgroup / "user", **{"memory.max": "3000000\n", "memory.current": "1000000\n"})
+    write(cgroup / "user/run", **{"memory.max": "9000000\n", "memory.current": "10\n"})
+    assert this_room(proc, cgroup).memory_bytes == 2_000_000
+    write(cgroup / "user/run", **{"memory.max": "9\n"})
+    assert this_room(proc, cgroup).memory_bytes == 0
+
+
+def test_limits_of_the_first_version_of_cgroups_hold_too(tmp_path: Path) -> None:
+    proc, cgroup = tmp_path / "proc", tmp_path / "cgroup"
+    write(proc, meminfo="MemAvailable:    4000 kB\n")
+    write(proc / "self", cgroup="3:cpu,cpuacct:/c\n2:memory:/m\n")
+    limits = {"memory.limit_in_bytes": "3000000\n", "memory.usage_in_bytes": "1500000\n"}
+    write(cgroup / "memory/m", **limits, **{"memory.stat": "total_inactive_file 500000\n"})
+    assert this_room(proc, cgroup).memory_bytes == 2_000_000
 
 
 def test_a_machine_that_tells_nothing_has_the_ports_of_the_standard(tmp_path: Path) -> None:

@@ -75,6 +75,7 @@ def test_at_a_rate_each_request_and_each_chunk_wakes_a_worker_up() -> None:
     [
         ({"connections": 1_000_000}, 1_000_000),
         ({"connections": 1_000_000, "servers": ("a:80", "b:80")}, 500_000),
+        ({"connections": 900_000, "servers": ("a:80", "b:80", "a:80")}, 600_000),  # dealt to URLs in turn
         ({"connections": 10, "opens_each": True, "requests_per_s": 100}, 6_010),  # a minute of TIME_WAIT
         ({"connections": 10, "opens_each": True}, 10),
     ],

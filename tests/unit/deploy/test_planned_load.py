@@ -58,9 +58,10 @@ def test_requests_of_a_phase_without_end_or_pace_are_not_known() -> None:
         ("localhost:8000", 1, True),
         ("http://127.0.0.1:8000,http://127.0.0.2:8000", 2, True),
         ("http://127.0.0.1:8000/a,http://127.0.0.1:8000/b", 1, True),  # the same ports
+        ("http://[::1]:8000", 1, False),
         ("https://llm,http://127.0.0.1:80", 2, False),
     ],
 )
 def test_ports_are_counted_towards_each_host_and_port(urls: str, servers: int, on_loopback: bool) -> None:
     load = load_of(f"--concurrency 1 -u {urls}")
-    assert (len(load.servers), load.is_on_loopback) == (servers, on_loopback)
+    assert (len(set(load.servers)), load.is_on_loopback) == (servers, on_loopback)

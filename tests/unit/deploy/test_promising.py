@@ -7,7 +7,7 @@ import pytest
 from aiperf.cli.flags import plan_from_argv
 from aiperf.deploy.costs import CONTROL, PROCESSOR, WORKER
 from aiperf.deploy.layouts import local_layout
-from aiperf.deploy.local_size import worker_count
+from aiperf.deploy.local_size import local_worker_count
 from aiperf.deploy.planned_load import planned_load
 from aiperf.deploy.promising import promise_of
 from aiperf.metrics.promise import Promise
@@ -76,4 +76,4 @@ def test_it_survives_the_way_to_another_process(tmp_path: Path) -> None:
 )
 def test_what_is_expected_of_the_service_sizes_a_local_run(flags: str, workers: int) -> None:
     plan, _ = plan_from_argv(["-m", "m", *flags.split()], {})
-    assert worker_count(planned_load(plan, phases(plan, 1)), plan.services, Machine(8, 20_000)) == workers
+    assert local_worker_count(planned_load(plan, phases(plan, 1)), plan.services, Machine(8, 20_000)) == workers

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from aiperf.service.cpu_pressure import CpuPressure, read_cpu_pressure
-from aiperf.service.machine import cpu_cgroups, whereabouts
+from aiperf.service.machine import cgroup_folders, whereabouts
 
 V2 = "usage_usec 10\nuser_usec 5\nsystem_usec 5\nnr_periods 9\nnr_throttled {count}\nthrottled_usec {us}\n"
 PSI = "some avg10=1.50 avg60=0.00 avg300=0.00 total={total}\nfull avg10=0.00 avg60=0.00 avg300=0.00 total=3\n"
@@ -64,9 +64,9 @@ def test_cgroups_are_the_own_one_and_those_above_it(tmp_path: Path):
     membership = tmp_path / "cgroup"
     membership.write_text("4:memory:/m\n2:cpu,cpuacct:/pods/one\n0::/slice/scope\n")
     root = tmp_path / "fs"
-    names = [path.relative_to(root).as_posix() for path in cpu_cgroups(root, membership)]
+    names = [path.relative_to(root).as_posix() for path in cgroup_folders("cpu", root, membership)]
     assert names == ["cpu,cpuacct/pods/one", "cpu,cpuacct/pods", "cpu,cpuacct", "slice/scope", "slice", "."]
-    assert [*cpu_cgroups(root, tmp_path / "none")] == []
+    assert [*cgroup_folders("cpu", root, tmp_path / "none")] == []
 
 
 def test_a_pod_says_where_it_is(monkeypatch):

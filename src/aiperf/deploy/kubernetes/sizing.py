@@ -15,7 +15,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from aiperf.deploy.costs import (
-    BUSY_FRACTION,
     CONTROL_BYTES_PER_WORKER,
     CONTROL_CPUS_PER_WORKER,
     PROCESS_BYTES,
@@ -24,7 +23,14 @@ from aiperf.deploy.costs import (
 from aiperf.deploy.kubernetes.names import Component
 from aiperf.deploy.layouts import calibration_server_count
 from aiperf.deploy.local_size import processor_count
-from aiperf.deploy.needs import connection_bytes, processor_bytes, processor_load_cpus, worker_load_cpus
+from aiperf.deploy.needs import (
+    connection_bytes,
+    processor_bytes,
+    processor_load_cpus,
+    processors_for_cpus,
+    worker_load_cpus,
+    workers_for_cpus,
+)
 from aiperf.deploy.planned_load import PlannedLoad, planned_load
 from aiperf.errors import PlanError, Problem
 from aiperf.plan.kubernetes import KubernetesPlan
@@ -126,7 +132,7 @@ def size_run(plan: Plan, phases: Sequence[PhasePlan], *, cpu_limits_demanded: bo
     `cpu_limits_demanded`: a quota of the namespace refuses pods without CPU limits. Raises: PlanError.
     """
     load = planned_load(plan, phases)
-    workers = worker_count(plan, load)
+    workers = pod_worker_count(plan, load)
     processors = _processor_count(plan, load, workers)
     servers = calibration_server_count(workers) if calibration_of(plan) else 0
     measured = {
@@ -150,14 +156,14 @@ def size_run(plan: Plan, phases: Sequence[PhasePlan], *, cpu_limits_demanded: bo
     )
 
 
-def worker_count(plan: Plan, load: PlannedLoad) -> int:
+def pod_worker_count(plan: Plan, load: PlannedLoad) -> int:
     """The fewest workers that carry the load: a cap split over many waits longer than one pool.
 
     Raises: PlanError if that is more than was ever tried, or fewer than `--min-workers`.
     """
     services, fewest = plan.services, plan.kubernetes.min_workers
     per_worker = services.connections_per_worker or connections_per_worker(load.tls)
-    wanted = max(math.ceil(load.connections / per_worker), math.ceil(worker_load_cpus(load) / BUSY_FRACTION), 1)
+    wanted = max(math.ceil(load.connections / per_worker), workers_for_cpus(load))
     count = min(wanted, services.workers_max or wanted)
     if count > WORKERS_MAX:
         what = f"{load.connections:,} connections need {count:,} worker pods, and at most {WORKERS_MAX:,} are made"
@@ -176,8 +182,7 @@ def connections_per_worker(tls: bool) -> int:
 def _processor_count(plan: Plan, load: PlannedLoad, workers: int) -> int:
     if plan.kubernetes.topology == "compact":
         return workers
-    busy = math.ceil(processor_load_cpus(load) / BUSY_FRACTION)
-    return plan.services.record_processors_count or max(processor_count(workers, None), busy)
+    return plan.services.record_processors_count or max(processor_count(workers, None), processors_for_cpus(load))
 
 
 def _worker(load: PlannedLoad, workers: int) -> Resources:
