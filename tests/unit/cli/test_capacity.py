@@ -45,6 +45,21 @@ def test_a_url_that_is_given_is_judged(capsys: pytest.CaptureFixture[str]) -> No
     assert "is the pod itself" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("flags", "told"),
+    [
+        (["-u", "[::1]:9"], "--source-address: [::1]:9 is reached by IPv6, and none of these is an address of IPv6"),
+        (["-u", "203.0.113.9:9"], "127.0.0.2: no way from there to 203.0.113.9:9"),
+    ],
+)
+def test_source_addresses_that_are_of_no_use_are_told_as_a_run_tells_it(
+    flags: list[str], told: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["plan", "--concurrency", "5", "--source-address", "127.0.0.2", *flags]) == ExitCode.USAGE
+    assert told in capsys.readouterr().err
+    assert main(["plan", "--concurrency", "5", "--source-address", "127.0.0.2"]) == ExitCode.DONE
+
+
 def test_all_problems_are_told_at_once(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["plan", "--concurrency", "0", "--ttft", "5", "--itl", "3 days", "--osl-stddev", "2"]) == ExitCode.USAGE
     told = capsys.readouterr()
