@@ -3,6 +3,7 @@
 import http.client
 import json
 import signal
+import socket
 import threading
 
 import pytest
@@ -16,6 +17,15 @@ from aiperf.units import NS_PER_MS, NS_PER_S
 
 QUICK = ("--calibrate-duration", "0.4", "--calibrate-ttft", "20ms", "--calibrate-itl", "5ms")
 LOAD = ("--tokenizer", "builtin", "--isl", "8", "--osl", "4", "--num-prompts", "10", "--streaming")
+
+
+def ipv6_loopback_is_there() -> bool:
+    try:
+        with socket.socket(socket.AF_INET6, socket.SOCK_STREAM) as sock:
+            sock.bind(("::1", 0))
+    except OSError:
+        return False
+    return True
 
 
 def reconciles(step) -> bool:
@@ -59,6 +69,15 @@ def test_a_calibration_before_a_benchmark_never_touches_the_endpoint(aiperf, moc
     assert found["steps"][0]["request_count"] > 0
     assert "Calibrated" in run.stdout
     assert "calibration" not in {line["metadata"]["benchmark_phase"] for line in run.lines}
+
+
+@pytest.mark.skipif(not ipv6_loopback_is_there(), reason="this machine has no ::1")
+def test_a_calibration_from_ipv6_addresses_alone_is_served_by_ipv6(aiperf):
+    run = aiperf.run(*LOAD, "--concurrency", "2", "--source-address", "::1", *QUICK, command="calibrate")
+    assert run.exit_code == 0, run.stderr
+    found = json.loads((run.folder / "profile_export_calibration.json").read_bytes())["calibration"]
+    assert found["steps"][0]["request_count"] > 0
+    assert found["steps"][0]["failed_count"] == 0
 
 
 def test_a_calibration_that_loses_its_server_is_given_up_and_the_benchmark_goes_on(aiperf, mock_process):

@@ -43,6 +43,13 @@ def test_what_needed_enough_to_tell_is_scaled_and_the_rest_is_not(tmp_path: Path
     assert cpu_factors(path) == CpuFactors(worker=2.0)
 
 
+@pytest.mark.parametrize("ratio", [0.0, -1.0])
+def test_a_ratio_that_no_run_has_tells_nothing(tmp_path: Path, ratio: float) -> None:
+    foreign = PromiseRow(promised=1.0, reached=30.0, unit="CPU-s", ratio=ratio, missed=False)
+    with pytest.raises(PlanError, match="it tells nothing"):
+        cpu_factors(written(tmp_path, kept(worker_cpu_s=foreign)))
+
+
 def test_a_run_that_was_scaled_itself_tells_of_the_table_all_the_same(tmp_path: Path) -> None:
     rows = {"worker_cpu_s": row(1.1, 30.0)}
     scaled = PromiseKept(rows=rows, missed=[], expects=False, cpu_factors={"worker": 2.0, "control": 3.0})
