@@ -29,7 +29,7 @@ def cpu_factors(path: Path) -> CpuFactors:
     found: dict[str, float] = {}
     for kind in CpuFactors._fields:
         row = rows.get(f"{kind}_cpu_s")
-        if row is not None and (row.ratio or 0.0) > 0 and (row.reached or 0.0) >= TELLING_CPU_S:
+        if row is not None and row.ratio is not None and row.ratio > 0 and (row.reached or 0.0) >= TELLING_CPU_S:
             found[kind] = row.ratio * before.get(kind, 1.0)
     if not found:
         hint = "Take a run of some thousand requests, or of half a minute under load."
