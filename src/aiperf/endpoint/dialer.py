@@ -24,6 +24,7 @@ from aiperf.endpoint.failures import (
     Failure,
     connect_failure,
     connect_timeout,
+    handshake_timeout,
     is_out_of_supplies,
     nothing_listens,
     tls_failure,
@@ -80,6 +81,8 @@ class Dialer:
         self._connect_timeout_ns = ns_from_s(settings.connect_timeout_s)
         self._connecting: dict[Connection, None] = {}
         """In the order in which their present attempts began."""
+        self._looked_ns = 0
+        """When `expire` was called last."""
         self._failed: list[tuple[Exchange, Failure]] = []
         """To be told at the next turn."""
         self._connects_left = settings.connects_per_tick
@@ -154,7 +157,12 @@ class Dialer:
         self._failed.clear()
 
     def expire(self, now_ns: int) -> None:
-        """Ends attempts that take too long. One that was answered while this process was too busy to look goes on."""
+        """Ends attempts, TLS included, that take too long.
+
+        One that was answered while this process was too busy to look goes on: at the first look after its time is up,
+        or as long as its answer waits for its turn here. A server that answers byte by byte gets no further time.
+        """
+        looked_ns, self._looked_ns = self._looked_ns, now_ns
         late = []
         for connection in self._connecting:
             if now_ns - connection.attempt_started_ns < self._connect_timeout_ns:
@@ -162,10 +170,20 @@ class Dialer:
             late.append(connection)
         for connection in late:
             if _has_news(connection):
+                is_first_look = connection.attempt_started_ns + self._connect_timeout_ns > looked_ns
+                waits_for_turn = connection.stage == Stage.HANDSHAKING and self._handshakes_left <= 0
                 self.proceed(connection, WRITABLE)
-                continue
-            failure = connect_timeout(self._where(connection), self._settings.connect_timeout_s)
-            self._attempt_failed(connection, failure)
+                if is_first_look or waits_for_turn or not self._is_late(connection, now_ns):
+                    continue
+            self._attempt_failed(connection, self._timeout(connection))
+
+    def _is_late(self, connection: Connection, now_ns: int) -> bool:
+        """Its present attempt still goes on, and should have ended."""
+        return connection in self._connecting and now_ns - connection.attempt_started_ns >= self._connect_timeout_ns
+
+    def _timeout(self, connection: Connection) -> Failure:
+        failure = connect_timeout if connection.stage == Stage.CONNECTING else handshake_timeout
+        return failure(self._where(connection), self._settings.connect_timeout_s)
 
     def _where(self, connection: Connection) -> str:
         return self._pools[connection.url_index].target.where

@@ -105,6 +105,12 @@ def connect_timeout(where: str, seconds: float) -> Failure:
     return Failure(ErrorKind.CONNECT_TIMEOUT, f"no connection to {where} within {seconds:g} s: {_UNANSWERED}")
 
 
+def handshake_timeout(where: str, seconds: float) -> Failure:
+    """As `connect_timeout`, of a server that took the connection: its accept queue is not to blame."""
+    text = f"no TLS with {where} within {seconds:g} s: it accepted the connection and did not end the handshake"
+    return Failure(ErrorKind.CONNECT_TIMEOUT, f"{text}; is it overloaded, or no TLS server?")
+
+
 def name_failure(error: OSError, host: str) -> Failure:
     """What an error of `getaddrinfo()` means."""
     reason = error.strerror if isinstance(error, socket.gaierror) else str(error)

@@ -138,5 +138,7 @@ def _notes(view: RunView) -> Iterator[Reason]:
             f"up to {run.deferred_after_load_s:,.1f} s after the load, which was not held back."
         )
         if run.dropped_slice_count:
-            text += f" {run.dropped_slice_count:,} slices found no room there: their records are lost."
+            text += (
+                f" {run.dropped_slice_count:,} slices found no room there, or the disk failed: their records are lost."
+            )
         yield Reason("deferred", Severity.NOTE, text)

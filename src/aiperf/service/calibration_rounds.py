@@ -72,22 +72,24 @@ class CalibrationRounds:
         if self._given_up:
             return []
         self._closing, self._finished = Closing(self._roster), finished
-        return [*self._closing.ask_workers(), *self._ask_processors_when_flushed()]
+        return [*self._closing.ask_workers(is_last=False), *self._ask_processors_when_flushed()]
 
     def hear(self, message: RecordsFlushed | RecordsFinished | StepMeasured) -> list[Tell]:
-        """An answer to what was asked."""
+        """An answer to what was asked. One that comes after the calibration was given up says nothing any more."""
         closing = self._closing
         if closing is None:
             return []
         match message:
-            case RecordsFlushed():
+            case RecordsFlushed() if message.worker in closing.awaited:
                 closing.book_flushed(message)
                 return self._ask_processors_when_flushed()
-            case RecordsFinished():
+            case RecordsFinished() if message.service_id in closing.awaited:
                 closing.book_finished(message)
                 return self._measure_when_handed_over()
             case StepMeasured():
                 return self._book(message.step)
+            case _:
+                return []
 
     def forget(self, service_id: str) -> list[Tell]:
         """It is lost."""

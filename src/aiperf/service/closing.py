@@ -32,10 +32,11 @@ class Closing:
         """By record processor, as are the two above: who answers twice counts once."""
         self._processor_observations: dict[str, dict[str, float]] = {}
 
-    def ask_workers(self) -> list[Tell]:
+    def ask_workers(self, *, is_last: bool = True) -> list[Tell]:
+        """Not `is_last`: the load goes on afterwards."""
         workers = self._roster.ids(ServiceType.WORKER, at_least=Standing.CONFIGURED)
         self.awaited = set(workers)
-        return [Tell(worker, FlushRecords()) for worker in workers]
+        return [Tell(worker, FlushRecords(is_last)) for worker in workers]
 
     @property
     def batch_counts(self) -> dict[str, int]:

@@ -255,6 +255,7 @@ class RecordProcessor:
             lost_slice_count=max(0, lost[0] - self._lost_before[0]),
             lost_record_count=lost[1] - self._lost_before[1],
             observations=process_cost(self._cpu_when_ready_s),
+            is_last=order.is_last,
         )
         self._seat.send(finished)
         if not order.is_last:

@@ -36,7 +36,7 @@ from aiperf.service.layout import SINGLETONS, Layout, ServiceType, seat_of
 from aiperf.service.losses import Losses, in_words
 from aiperf.service.muster import TOLD_KINDS, Muster
 from aiperf.service.patience import Patience
-from aiperf.service.phase_sequence import PhaseSequence
+from aiperf.service.phase_sequence import MeasuringAnswer, PhaseSequence
 from aiperf.service.roster import Roster, Standing
 from aiperf.service.run_end import RunEnd
 from aiperf.service.tell import Tell
@@ -152,17 +152,17 @@ class RunLifecycle:
                 return self._lose(message, now_ns)
             case PhaseFinished():
                 return self._after_phase(message, now_ns)
-            case RecordsFlushed() | RecordsFinished() | StepMeasured() if self._sequence.is_measuring:
-                return self._after_measuring(self._sequence.hear(message), now_ns)
+            case StepMeasured() | RecordsFlushed(is_last=False) | RecordsFinished(is_last=False):
+                return self._hear_of_step(message, now_ns)
             case RecordsFlushed():
                 self._closing.book_flushed(message)
-                return self._process_when_flushed()
+                return self._hear_of_step(message, now_ns) or self._process_when_flushed()
             case RecordsFinished():
                 self._closing.book_finished(message)
                 if message.lost_record_count:
                     text = f"{message.service_id} has no record of {message.lost_record_count} requests"
                     self.notices.append(text)
-                return self._export_when_processed()
+                return self._hear_of_step(message, now_ns) or self._export_when_processed()
             case ResultsExported():
                 return self._over(self._run_end.with_results(message))
             case StopRun():
@@ -273,6 +273,11 @@ class RunLifecycle:
             return []
         asked = self._sequence.finish(finished, completed=self._run_end.is_as_planned)
         return self._after_measuring(asked, now_ns)
+
+    def _hear_of_step(self, message: MeasuringAnswer, now_ns: int) -> list[Tell]:
+        """An answer between two steps of a calibration, or what is worth as much: the last account of who leaves then.
+        Of a calibration that was given up it comes too late, and is no part of the load's account."""
+        return self._after_measuring(self._sequence.hear(message), now_ns) if self._sequence.is_measuring else []
 
     def _after_measuring(self, tells: list[Tell], now_ns: int) -> list[Tell]:
         """The next phase comes when it is known what the last one, a step of a calibration, has shown."""

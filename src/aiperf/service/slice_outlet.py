@@ -10,11 +10,12 @@ a head, by which it knows them as orphans. Without any in reach slices are dropp
 requests ended, and so how many records are lost.
 
 So nothing here grows: about a slice in the writer, `FUNNEL_BOUND_MESSAGES` in the wire, the rest on disk. When the disk
-has no room left, slices are dropped and the user is told; the record processor knows by their numbers what it lacks.
-The load goes on in any case.
+has no room left, or fails, slices are dropped and the user is told; the record processor knows by their numbers what it
+lacks. The load goes on in any case.
 """
 
 import asyncio
+import errno
 import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -26,6 +27,7 @@ from aiperf.wire.ports import Frames, Pattern, Port, Wire
 
 log = logging.getLogger(__name__)
 
+_NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 RETRY_INTERVAL_S = 0.005
 SPILLED_PER_FLUSH = 4
 """While the load goes on, no more spilled slices than that are sent at a time: at 1 MiB each, a few milliseconds in
@@ -59,7 +61,9 @@ class SliceOutlet:
         self._spilled_before_count = self._spilled_before_bytes = self._dropped_before_count = 0
         """Before the measured phase."""
         self.dropped_count = 0
-        """Slices for which there was no room on disk, in all phases."""
+        """Slices that the disk did not take or not give back, in all phases."""
+        self._troubles: set[str] = set()
+        """With the disk, told already."""
         self.on_head = self._writer.on_head
         self.on_read = self._writer.on_read
         self.on_end = self._writer.on_end
@@ -148,22 +152,36 @@ class SliceOutlet:
         try:
             self._spill.append(frames)
         except OSError as error:
-            self.dropped_count += 1
-            if self.dropped_count == 1:
-                text = (
-                    f"{self._name}: its record processor did not keep up, and {self._data_dir} has no room for what "
-                    f"waits ({error.strerror}): responses are dropped. The load goes on; their records are lost."
-                )
-                log.error("%s", text)
-                self._tell(text)
+            trouble = "has no room for" if error.errno in _NO_ROOM else "does not take"
+            self._drop(1, f"{trouble} what waits ({error.strerror})")
 
     def _send_spilled(self, now_ns: int, at_most: int) -> None:
-        while at_most and self._spill.waiting_count and self._port is not None and self._port.send(self._spill.peek()):
+        while at_most and self._spill.waiting_count and self._port is not None:
+            try:
+                frames = self._spill.peek()
+            except OSError as error:
+                self._drop(self._spill.give_up_oldest(), f"does not give back what waits ({error.strerror})")
+                continue
+            if not self._port.send(frames):
+                break
             self._spill.advance()
             at_most -= 1
         if self._spilling_since_ns >= 0 and not self._spill.waiting_count:
             self._deferred_ns += now_ns - self._spilling_since_ns
             self._spilling_since_ns = -1
+
+    def _drop(self, count: int, trouble: str) -> None:
+        """Each trouble with the disk is told once."""
+        self.dropped_count += count
+        if trouble in self._troubles:
+            return
+        self._troubles.add(trouble)
+        text = (
+            f"{self._name}: its record processor did not keep up, and {self._data_dir} {trouble}: "
+            "responses are dropped. The load goes on; their records are lost."
+        )
+        log.error("%s", text)
+        self._tell(text)
 
     def _turn_to_a_processor(self) -> None:
         if self._port is not None:

@@ -4,8 +4,12 @@ Owns: the files, how much of the disk they may take, how much has gone over them
 
 Room is given back while others still wait: messages lie in files of `SEGMENT_BYTES`, and one that was read is removed.
 `DISK_KEPT_FREE_BYTES` of the disk are left alone, for the log of the run and for its results.
+
+A disk that fails costs messages and nothing else: one that cannot be written was not taken, and with one that cannot
+be read the rest of its file is given up, since where the next one begins stands before it.
 """
 
+import contextlib
 import errno
 import os
 from collections import deque
@@ -42,18 +46,28 @@ class _Segment:
         self.waiting_count += 1
 
     def read(self) -> tuple[bytes, int]:
-        """The oldest message, and where it ends."""
-        length = int.from_bytes(os.pread(self.descriptor, LENGTH_BYTES, self.read_at), "big")
+        """The oldest message, and where it ends. Raises: OSError."""
         begin = self.read_at + LENGTH_BYTES
-        return os.pread(self.descriptor, length, begin), begin + length
+        end = begin + int.from_bytes(self._read_whole(self.read_at, begin), "big")
+        return self._read_whole(begin, end), end
+
+    def _read_whole(self, begin: int, end: int) -> bytes:
+        data = os.pread(self.descriptor, end - begin, begin) if end <= self.end else b""
+        if len(data) < end - begin:
+            raise OSError(errno.EIO, "the file is not as it was written", str(self.path))
+        return data
 
     def empty(self) -> None:
-        os.ftruncate(self.descriptor, 0)
         self.end = self.read_at = self.waiting_count = 0
+        with contextlib.suppress(OSError):  # what lies there is overwritten
+            os.ftruncate(self.descriptor, 0)
 
     def remove(self) -> None:
-        os.close(self.descriptor)
-        self.path.unlink(missing_ok=True)
+        """As far as the disk allows: what is left of it is of no use to anybody."""
+        with contextlib.suppress(OSError):
+            os.close(self.descriptor)
+        with contextlib.suppress(OSError):
+            self.path.unlink()
 
 
 class SpillFile:
@@ -85,7 +99,10 @@ class SpillFile:
         """The oldest message. Raises: IndexError if nothing is waiting; OSError."""
         if self._oldest is None:
             data, end = self._segments[0].read()
-            self._oldest = msgspec.msgpack.decode(data, type=list[bytes]), end
+            try:
+                self._oldest = msgspec.msgpack.decode(data, type=list[bytes]), end
+            except msgspec.DecodeError as error:
+                raise OSError(errno.EIO, f"the file is not as it was written: {error}") from error
         return self._oldest[0]
 
     def advance(self) -> None:
@@ -102,6 +119,14 @@ class SpillFile:
             self._segments.popleft().remove()
         else:
             segment.empty()
+
+    def give_up_oldest(self) -> int:
+        """Forgets the file that holds the oldest message, which cannot be read, and says how many waited in it."""
+        segment = self._segments.popleft()
+        count, self._oldest = segment.waiting_count, None
+        self.waiting_count -= count
+        segment.remove()
+        return count
 
     def clear(self) -> None:
         """Forgets every message."""

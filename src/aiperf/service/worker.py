@@ -194,7 +194,7 @@ class Worker:
                 case RecordProcessorAdded():
                     self._outlet.gain(message.service_id)
                 case FlushRecords():
-                    await self._hand_over_everything()
+                    await self._hand_over_everything(is_last=message.is_last)
                 case Exit() if message.reason:
                     await self._leave_before_time(message.reason)
                 case Exit():
@@ -237,11 +237,11 @@ class Worker:
         await self.leave(partial(self._seat.send, ServiceLost(self._seat.name, reason)))
         raise DismissedError(reason)
 
-    async def _hand_over_everything(self) -> None:
+    async def _hand_over_everything(self, *, is_last: bool = True) -> None:
         await self._outlet.drain(self._clock.now_ns)
         observations = self._last_observations() | self._outlet.observations()
         slice_counts, deferred_bytes = self._outlet.slice_counts(), self._outlet.deferred_bytes
-        self._seat.send(RecordsFlushed(self._seat.name, slice_counts, deferred_bytes, observations))
+        self._seat.send(RecordsFlushed(self._seat.name, slice_counts, deferred_bytes, observations, is_last))
 
     def _tell(self, text: str) -> None:
         self._seat.send(Notice(text, lasting=True))

@@ -178,6 +178,9 @@ class StopPhase(Message):
 class FlushRecords(Message):
     """To workers: hand over every slice that is left."""
 
+    is_last: bool = True
+    """The load is over. If not: this is between two steps of a calibration, and the work goes on."""
+
 
 class RecordsFlushed(Message):
     """From a worker: how many slices it has cut, by record processor."""
@@ -187,6 +190,8 @@ class RecordsFlushed(Message):
     deferred_bytes: int = 0
     """What had to be spilled to disk during the load."""
     observations: dict[str, float] = {}
+    is_last: bool = True
+    """As in the order that this answers; a worker that leaves gives its last account unasked."""
 
 
 class FinishRecords(Message):
@@ -210,6 +215,8 @@ class RecordsFinished(Message):
     """Of request lines; as the batches, it sent so many."""
     observations: dict[str, float] = {}
     """Of its process, by name with unit."""
+    is_last: bool = True
+    """As in the order that this answers; one that leaves gives its last account unasked."""
 
 
 class MeasureStep(Message):

@@ -502,6 +502,23 @@ def test_silent_server_times_out(serve, bench):
     assert exchange.end_ns - exchange.dispatched_ns >= 200_000_000
 
 
+@pytest.mark.parametrize(
+    ("begin", "drop"),
+    [(b"HTTP/1.1 200 OK\r\nX-Drip: ", b"x"), (CHUNKED, b"2\r\nok\r\n"), (b"HTTP/1.1 100 Continue\r\n\r\n", b"\r\n")],
+    ids=["head", "chunks", "before the head"],
+)
+def test_an_answer_that_drips_in_times_out_all_the_same(serve, bench, begin, drop):
+    def script(peer):
+        peer.request()
+        peer.send(begin)
+        while True:  # until the client closes
+            time.sleep(0.002)
+            peer.send(drop)
+
+    exchange = bench(serve(script).url, request_timeout_s=0.3).fetch()
+    assert (exchange.outcome, exchange.error_kind) == (Outcome.FAILED, ErrorKind.TIMEOUT)
+
+
 def test_answer_that_lies_unread_is_no_timeout(serve, bench):
     answered = threading.Event()
 

@@ -1,6 +1,7 @@
 """The HTTP timing client over TLS: trust, failures, stamps, streams."""
 
 import ssl
+import threading
 import time
 
 import pytest
@@ -101,7 +102,42 @@ def test_server_that_leaves_the_handshake_is_a_failure(serve, bench):
 
 def test_silent_handshake_times_out(serve, bench):
     at = bench(serve(lambda peer: peer.ended()).url.replace("http:", "https:"), connect_timeout_s=0.2)
-    assert at.fetch().error_kind == ErrorKind.CONNECT_TIMEOUT
+    exchange = at.fetch()
+    assert exchange.error_kind == ErrorKind.CONNECT_TIMEOUT
+    assert "did not end the handshake" in exchange.error_text
+    assert exchange.connect_ns > 0
+    assert exchange.tls_ns > 0
+
+
+def test_a_handshake_that_drips_in_times_out_all_the_same(serve, bench):
+    """At every look something has arrived, and it is never enough."""
+    record = b"\x16\x03\x03\x3e\x80\x02\x00\x3e\x7c" + bytes(16_000)
+    looked = threading.Event()
+
+    def script(peer):
+        peer.sock.recv(1000)
+        for number in range(len(record)):
+            peer.send(record[number : number + 1])
+            looked.wait(5)
+            looked.clear()
+
+    at = bench(serve(script).url.replace("http:", "https:"), connect_timeout_s=0.2)
+    exchange = at.submit()
+
+    def look():
+        at.client.tick()
+        looked.set()
+        time.sleep(0.005)
+        return exchange.end_ns >= 0
+
+    at.run_until(lambda: at.client.connecting_count)
+    deadline_s = time.monotonic() + 20
+    while not look():
+        assert time.monotonic() < deadline_s
+        if not at.client.connecting_count:
+            at.client.drain()  # the failure is told
+    assert exchange.error_kind == ErrorKind.CONNECT_TIMEOUT
+    assert "did not end the handshake" in exchange.error_text
 
 
 def test_stream_keeps_its_stamps(serve, bench, server_context, ca_file, mode):

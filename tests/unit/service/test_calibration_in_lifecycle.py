@@ -82,10 +82,19 @@ class Run:
         return self(PhaseFinished(2 + 8 * step, 0, 1, 2, {"issued": 8, "completed": 8}))
 
     def flush(self, *workers: str) -> list[Tell]:
-        return [tell for worker in workers for tell in self(RecordsFlushed(worker, {"record-processor-0": 3}))]
+        return [
+            tell
+            for worker in workers
+            for tell in self(RecordsFlushed(worker, {"record-processor-0": 3}, is_last=self._is_last))
+        ]
+
+    @property
+    def _is_last(self) -> bool:
+        """The load is over; else answers are about a step of the calibration."""
+        return self.lifecycle.state is not State.RUNNING
 
     def hand_over(self, *processors: str) -> list[Tell]:
-        return [tell for name in processors for tell in self(RecordsFinished(name, 2, 8, 0, 0))]
+        return [tell for name in processors for tell in self(RecordsFinished(name, 2, 8, 0, 0, is_last=self._is_last))]
 
     def measure(self, outcome: Outcome = Outcome.TRUTHFUL, concurrency: int = 4) -> list[Tell]:
         return self(StepMeasured(step_of(outcome, concurrency)))
@@ -248,3 +257,44 @@ def test_failures_of_a_step_give_up_nothing():
     run.measure(Outcome.UNANSWERED)
     failing.phase = 1
     assert to(run(failing), StopPhase) == ["timing-manager"]
+
+
+def test_an_answer_after_the_calibration_was_given_up_is_no_part_of_the_load():
+    """What a step lost is not told of the load, and nobody counts as done with the load who is done with the step."""
+    run = Run()
+    run.get_ready()
+    run.finish_step()
+    run.flush("worker-0", "worker-1")
+    assert started(run(ServiceLost(SERVER, "it was killed"))).kind is PhaseKind.PROFILING
+    notices = list(run.lifecycle.notices)
+    late_finish = [RecordsFinished(f"record-processor-{n}", 2, 8, 1, 5, is_last=False) for n in range(2)]
+    late_flush = [RecordsFlushed(f"worker-{n}", {"record-processor-0": 3}, is_last=False) for n in range(2)]
+    assert [run(message) for message in late_finish] == [[], []]
+    assert run.lifecycle.notices == notices
+    run(PhaseFinished(1, 0, 1, 2, {"issued": 8, "completed": 8}))
+    assert [run(message) for message in late_flush] == [[], []]
+    assert run.lifecycle.state is State.FLUSHING
+    run(RecordsFlushed("worker-0", {"record-processor-0": 9}))
+    run(RecordsFlushed("worker-1", {"record-processor-0": 9}))
+    assert [run(message) for message in late_finish] == [[], []]
+    assert run.lifecycle.state is State.PROCESSING
+    run(RecordsFinished("record-processor-0", 4, 18, 0, 0))
+    told = run(RecordsFinished("record-processor-1", 4, 18, 0, 0))
+    (export,) = (tell.message for tell in told if isinstance(tell.message, ExportResults))
+    assert (export.batch_counts, export.lost_slice_count) == ({"record-processor-0": 4, "record-processor-1": 4}, 0)
+    assert export.warnings == notices
+
+
+def test_the_last_account_of_who_leaves_between_two_steps_counts_for_both():
+    run = Run()
+    run.get_ready()
+    run.finish_step()
+    run(RecordsFlushed("worker-0", {"record-processor-0": 3}))
+    run(ServiceLost("worker-0", "its process was told to end by SIGTERM"))
+    (order, _) = run.flush("worker-1")
+    assert order.message.slice_counts == {0: 3, 1: 3}
+    run(ServiceLost("record-processor-1", "its process was told to end by SIGTERM"))
+    assert run(RecordsFinished("record-processor-1", 2, 8, 0, 5)) == []
+    assert run.lifecycle.notices[-1] == "record-processor-1 has no record of 5 requests"
+    assert to(run.hand_over("record-processor-0"), MeasureStep) == ["records-manager"]
+    assert run.hand_over("record-processor-0") == [], "it is asked for once"

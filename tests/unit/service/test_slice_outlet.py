@@ -1,6 +1,10 @@
 """The way out for slices: order, spilling and failover, with a wire that refuses when told to."""
 
+import errno
+import os
+import shutil
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -194,6 +198,94 @@ async def test_what_waited_before_the_measured_phase_is_none_of_its_own(gather):
     w.outlet.observe_anew()
     assert set(w.outlet.observations().values()) == {0}
     assert w.outlet.deferred_bytes == 0
+
+
+class BadDisk:
+    """What `SpillFile` finds when it reads or writes."""
+
+    def __init__(self, monkeypatch) -> None:
+        self._sound = {"pread": os.pread, "pwrite": os.pwrite}
+        self.failing: set[str] = set()
+        for name in self._sound:
+            monkeypatch.setattr(f"aiperf.service.spill_file.os.{name}", partial(self._call, name))
+
+    def _call(self, name: str, *arguments):
+        if name in self.failing:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        return self._sound[name](*arguments)
+
+
+async def test_a_disk_that_does_not_give_back_costs_slices_and_is_told_once(tmp_path, monkeypatch):
+    told, port, disk = [], Port(), BadDisk(monkeypatch)
+    outlet = SliceOutlet("w", lambda _: port, tmp_path, told.append)
+    outlet.configure(0, ["a"])
+    for _ in range(2):
+        port.open = False
+        for handle in range(3):
+            outlet.on_end(exchange(handle))
+            outlet.flush(0)
+        port.open = True
+        disk.failing = {"pread"}
+        outlet.on_end(exchange(3))
+        outlet.flush(0)
+        disk.failing = set()
+    await outlet.drain(lambda: 0)
+    assert port.sequences() == [0, 3, 4, 7], "the first that waited had been read before"
+    assert outlet.observations()["dropped_slice_count"] == 4
+    (text,) = told
+    assert "does not give back what waits (Input/output error)" in text
+    assert "The load goes on" in text
+    outlet.close()
+
+
+async def test_a_disk_that_breaks_before_the_end_does_not_hold_up_the_end(tmp_path, monkeypatch):
+    port, disk = Port(), BadDisk(monkeypatch)
+    outlet = SliceOutlet("w", lambda _: port, tmp_path)
+    outlet.configure(0, ["a"])
+    port.open = False
+    for handle in range(3):
+        outlet.on_end(exchange(handle))
+        outlet.flush(0)
+    disk.failing, port.open = {"pread"}, True
+    await outlet.drain(lambda: 0)
+    assert (port.sequences(), outlet.dropped_count, outlet.slice_counts()) == ([0], 2, {"a": 3})
+    outlet.close()
+
+
+def test_a_disk_that_does_not_take_costs_slices(tmp_path, monkeypatch):
+    told, port, disk = [], Port(), BadDisk(monkeypatch)
+    outlet = SliceOutlet("w", lambda _: port, tmp_path, told.append)
+    outlet.configure(0, ["a"])
+    port.open = False
+    for failing in (set(), {"pwrite"}, set()):
+        disk.failing = failing
+        outlet.on_end(exchange(0))
+        outlet.flush(0)
+    port.open = True
+    outlet.flush(0)
+    assert (port.sequences(), outlet.dropped_count) == ([0, 2], 1)
+    assert "does not take what waits (Input/output error)" in told[0]
+    outlet.close()
+
+
+@pytest.mark.parametrize("already_waiting", [False, True])
+def test_a_folder_that_is_deleted_costs_slices(tmp_path, already_waiting):
+    told, port, folder = [], Port(), tmp_path / "run"
+    folder.mkdir()
+    outlet = SliceOutlet("w", lambda _: port, folder, told.append)
+    outlet.configure(0, ["a"])
+    port.open = False
+    for handle in range(2):
+        if handle == already_waiting:
+            shutil.rmtree(folder)
+        outlet.on_end(exchange(handle))
+        outlet.flush(0)
+    port.open = True
+    outlet.on_end(exchange(2))
+    outlet.flush(0)
+    assert (port.sequences(), outlet.dropped_count) == ([0, 2], 1) if already_waiting else ([2], 2)
+    assert "No such file" in told[0]
+    outlet.close()
 
 
 async def test_a_full_disk_costs_slices_and_is_told_once(tmp_path):

@@ -89,3 +89,33 @@ def test_a_message_that_did_not_fit_leaves_no_trace(tmp_path):
     spill.append([b"after", bytes(10)])
     assert numbers(spill) == [b"before", b"after"]
     spill.close()
+
+
+def test_with_what_cannot_be_read_only_its_own_file_is_given_up(tmp_path, monkeypatch):
+    monkeypatch.setattr(spill_file, "SEGMENT_BYTES", 200)
+    spill = SpillFile(tmp_path / "s")
+    for number in range(6):
+        spill.append([b"%d" % number, bytes(90)])
+    os.truncate(tmp_path / "s", 30)
+    with pytest.raises(OSError, match="not as it was written"):
+        spill.peek()
+    assert spill.give_up_oldest() == 2
+    assert numbers(spill) == [b"2", b"3", b"4", b"5"]
+    spill.close()
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("at", [0, 8])
+def test_a_file_that_was_written_over_is_known(tmp_path, at):
+    """At its length or in its frames."""
+    spill = SpillFile(tmp_path / "s")
+    spill.append([b"x"])
+    with (tmp_path / "s").open("r+b") as file:
+        file.seek(at)
+        file.write(b"\xff\xff")
+    with pytest.raises(OSError, match="not as it was written"):
+        spill.peek()
+    assert spill.give_up_oldest() == 1
+    spill.append([b"y"])
+    assert numbers(spill) == [b"y"]
+    spill.close()
