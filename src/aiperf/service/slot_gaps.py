@@ -1,7 +1,7 @@
 """Closed loop: for how long slots stood empty before their first request, after their last, or without any.
 
-Owns: those gaps, while load was wanted, of one worker's slots in one phase. Does not own: the gap between two requests, which is in the
-record of the later one (`rearm_delay_ns`); who fills slots (`aiperf.schedule.dispatcher`). Pure.
+Owns: those gaps, while load was wanted, of one worker's slots in one phase. Does not own: the gap between two requests,
+which is in the record of the later one (`rearm_delay_ns`); who fills slots (`aiperf.schedule.dispatcher`). Pure.
 
 A worker that gets its CPU seldom opens its first streams late, and frees slots that nobody fills before the load ends.
 No record has either.
