@@ -53,7 +53,7 @@ class Tempo:
             self._shortest_latency_ns = latency_ns
 
     def tick(self, read_count: int) -> None:
-        """`read_count`: reads whose bytes the kernel stamped, since `count_anew`. Others must not wait: they do not count."""
+        """`read_count`: reads stamped by the kernel since `count_anew`. Others must not wait, and so do not count."""
         self._reads_per_tick += (read_count - self._read_count - self._reads_per_tick) / _SMOOTHED_TICKS
         self._read_count = read_count
         self._shortest_latency_ns += self._shortest_latency_ns // _SMOOTHED_TICKS
