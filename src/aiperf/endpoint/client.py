@@ -137,6 +137,7 @@ class HttpClient:
 
     def observe_anew(self) -> None:
         """The measured phase begins."""
+        self._tempo.count_anew(self.counters.kernel_stamped_read_count)
         self.counters.observe_anew()
 
     def observations(self) -> dict[str, float]:

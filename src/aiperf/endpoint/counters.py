@@ -37,7 +37,9 @@ class ClientCounters:
 
     def observe_anew(self) -> None:
         """What tells of the client's own faults counts from zero again: the measured phase begins."""
-        self.user_stamped_read_count = self.replaced_stamp_count = self.clock_step_count = 0
+        self.kernel_stamped_read_count = self.user_stamped_read_count = 0
+        self.coalesced_read_count = self.asked_read_count = 0
+        self.replaced_stamp_count = self.clock_step_count = 0
         self.short_send_count = self.short_send_bytes = self.drain_max_ns = 0
 
     @property

@@ -53,10 +53,14 @@ class Tempo:
             self._shortest_latency_ns = latency_ns
 
     def tick(self, read_count: int) -> None:
-        """`read_count`: reads so far whose bytes the kernel stamped. Others must not wait, and so do not count."""
+        """`read_count`: reads stamped by the kernel since `count_anew`. Others must not wait, and so do not count."""
         self._reads_per_tick += (read_count - self._read_count - self._reads_per_tick) / _SMOOTHED_TICKS
         self._read_count = read_count
         self._shortest_latency_ns += self._shortest_latency_ns // _SMOOTHED_TICKS
+
+    def count_anew(self, read_count: int) -> None:
+        """After `read_count` reads their count begins at 0 again. Those since the last tick belong to the next."""
+        self._read_count -= read_count
 
     def patience_ns(self, *, in_flight_count: int, oldest_age_ns: int) -> int:
         """How long what arrives may wait to be read; 0: not at all."""

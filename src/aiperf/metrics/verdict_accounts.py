@@ -38,6 +38,11 @@ def _missing(metrics: Mapping[str, MetricResult], share: float) -> list[Effect]:
     return in_proportion(metrics, _COUNTED, Direction.TOO_LOW, share / (1 - share)) if 0 < share < 1 else []
 
 
+def _unknown(metrics: Mapping[str, MetricResult]) -> list[Effect]:
+    """Counts and rates may be too low, nobody knows by how much."""
+    return [Effect(tag, Direction.TOO_LOW, metrics[tag].unit) for tag in _COUNTED if tag in metrics]
+
+
 def _outcome(run: RunFacts) -> Iterator[Reason]:
     because = f": {run.reason}" if run.reason else ""
     if run.outcome == "interrupted":
@@ -92,8 +97,19 @@ def _losses(view: RunView, metrics: Mapping[str, MetricResult]) -> Iterator[Reas
         text = f"{lost_credits:,} of {issued:,} requests have an unknown outcome and are in no metric."
         yield Reason("lost_credits", _by_share(share), text + in_words(effects), effects)
     for service in run.lost_services:
-        yield Reason("lost_services", Severity.DEGRADED, f"Lost: {service}.")
-    if run.records_lost_count or run.slices_lost_count:
+        text = (
+            f"Lost: {service}. What was on its way through it may be missing from every metric; how much is not known, "
+            f"but for what other reasons tell. Find out what ended it (its log, its memory limit), and repeat the run."
+        )
+        yield Reason("lost_services", Severity.DEGRADED, text, _unknown(metrics))
+    if run.slices_lost_count and not run.records_lost_count:
+        text = (
+            f"{run.slices_lost_count:,} slices of response bytes did not arrive, and yet every request of the measured "
+            f"phase has its record: those of another phase are lost, or some answers lack chunks, and then tokens and "
+            f"latencies of these are too low, by how much is not known."
+        )
+        yield Reason("lost_slices", Severity.DEGRADED, text, _unknown(metrics))
+    if run.records_lost_count:
         seen = view.totals.completed_count + view.totals.failed_count
         share = run.records_lost_count / max(1, seen + run.records_lost_count)
         effects = _missing(metrics, share)

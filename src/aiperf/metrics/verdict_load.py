@@ -45,25 +45,31 @@ def _rearm_delay(view: RunView, metrics: Mapping[str, MetricResult]) -> Iterator
         return  # Without a request that was ever in flight there is no share of time to speak of.
     at_the_ends_s = sum(worker.observations.get("empty_slot_s", 0.0) for worker in view.run.workers)
     empty_ns = t.rearm_delay_ns + at_the_ends_s * NS_PER_S
-    share = empty_ns / max(1, empty_ns + t.busy_ns)
+    share = empty_ns / (empty_ns + t.busy_ns)
     if share <= LOAD_DEGRADED_FRACTION:
         return
     effects = _too_little(metrics, share)
     asked = view.run.section("load").get("concurrency")
     achieved = f": {asked * (1 - share):.1f} of {asked} were in use on average" if asked else ""
     before = at_the_ends_s * NS_PER_S / empty_ns
-    where = "between two requests" if before < 0.5 else "before their first request, or after their last"
+    where = "between two requests" if before < 0.5 else "before their first request, after their last, or without any"
     text = f"Slots stood empty {share:.1%} of the time, mostly {where}{achieved}. Latencies are of a lower load."
+    if before >= 0.5:
+        text += " A longer run makes this share smaller; the steady throughput is taken without beginning and end."
     yield Reason("rearm_delay", _weight(share), text + in_words(effects), effects)
 
 
 def _starvation(view: RunView, metrics: Mapping[str, MetricResult]) -> Iterator[Reason]:
-    """Of the time between two requests it is a part; of slots that never had a request it is all there is to see."""
-    phase, asked = view.run.measured(), view.run.section("load").get("concurrency")
-    starved_slot_s = sum(worker.observations.get("starved_slot_s", 0.0) for worker in view.run.workers)
-    if phase is None or not asked or view.totals.due_count or not view.totals.duration_ns:
+    """A part of the time that slots stood empty, those that never had a request included."""
+    t = view.totals
+    if t.due_count or not t.busy_ns:
         return
-    share = min(1.0, starved_slot_s * NS_PER_S / (asked * view.totals.duration_ns))
+    starved_ns, at_the_ends_ns = (
+        NS_PER_S * sum(worker.observations.get(name, 0.0) for worker in view.run.workers)
+        for name in ("starved_slot_s", "empty_slot_s")
+    )
+    # Of the same whole as the time that slots stood empty, of which it is a part.
+    share = starved_ns / (t.busy_ns + max(starved_ns, t.rearm_delay_ns + at_the_ends_ns))
     if share <= LOAD_DEGRADED_FRACTION:
         return
     effects = _too_little(metrics, share)

@@ -8,14 +8,27 @@ In: credits, instants, ends of requests → out: credit indices, `CreditReturn`.
 """
 
 from collections import deque
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from aiperf.schedule.ledger import CreditReturn
+from aiperf.schedule.slot_ramp import SlotRamp
 
 NONE = -1
 NO_LIMIT = 1 << 62
+
+
+class StarvedSlots(NamedTuple):
+    """Slots idle for want of credits, from `first` on, until the stop."""
+
+    ramp: SlotRamp = SlotRamp()
+    first: int = 0
+    stop_ns: int = NO_LIMIT
+
+    def slot_ns(self, since_ns: int, until_ns: int) -> int:
+        """Slots times ns that they are open, and so starve, within the span."""
+        return self.ramp.open_slot_ns(self.first, since_ns, min(until_ns, self.stop_ns))
 
 
 class Dispatcher:
@@ -152,12 +165,10 @@ class Dispatcher:
         """Closed loop: a slot is idle, no credit is in hand, yet more may come. Worth a return at once."""
         return not self._indices and self.in_flight < self._limit and not self._ended and self._stop_ns != NONE
 
-    def starved_slots(self, now_ns: int) -> int:
-        """Closed loop: how many slots are open and idle for want of credits, of which more may come."""
-        if not self.starved or not self._start_ns <= now_ns < self._stop_ns:
-            return 0
-        ramped = (now_ns - self._start_ns) * self._limit // self._ramp_ns + 1 if self._ramp_ns else self._limit
-        return max(0, min(self._limit, ramped) - self.in_flight)
+    def starved_slots(self) -> "StarvedSlots":
+        """Closed loop: which slots are idle for want of credits, of which more may come. Holds until the next event."""
+        slots = self._limit if self.starved else 0
+        return StarvedSlots(SlotRamp(self._start_ns, self._ramp_ns, slots), self.in_flight, self._stop_ns)
 
     @property
     def drained(self) -> bool:

@@ -8,7 +8,7 @@ import asyncio
 from collections.abc import Callable
 
 from aiperf.clock import Clock
-from aiperf.schedule.dispatcher import Dispatcher
+from aiperf.schedule.dispatcher import Dispatcher, StarvedSlots
 from aiperf.schedule.phases import PhaseKind, kind_of, step_of
 from aiperf.units import NS_PER_MS, NS_PER_S
 from aiperf.wire.messages import (
@@ -30,7 +30,7 @@ LOOP_TIMER_GRAIN_S = 0.001
 class Phase:
     """What a worker keeps of the phase that runs."""
 
-    def __init__(self, phase: int, cut_ns: int, run_id: str) -> None:
+    def __init__(self, phase: int, cut_ns: int, run_id: str, *, closed_loop: bool) -> None:
         self.phase = phase
         self.kind = kind_of(phase)
         # Every phase has credits of its own, so its requests need ids of their own.
@@ -40,7 +40,8 @@ class Phase:
         }
         self.ids_of = other_ids.get(self.kind, run_id)
         self.cut_ns = cut_ns
-        self.closed_loop = False
+        self.closed_loop = closed_loop
+        self.credits_came = False
         self.stopped = False
         self.drained = False
         self.unused = b""
@@ -74,8 +75,9 @@ class CreditAccount:
         self._returning: asyncio.TimerHandle | None = None
         self._low_water = 0
         self._starved_slot_ns = 0
-        self._starving_slots = 0
-        self._starving_since_ns = 0
+        self._starved_slots = StarvedSlots()
+        """Since the last event."""
+        self._counted_until_ns = 0
 
     def take(self, order: CreditOrder) -> None:
         """Obeys. What may be dispatched now is for the caller to see; then comes `answer`.
@@ -90,7 +92,7 @@ class CreditAccount:
                 self._begin(order)
             case CreditBatch() if self.phase is not None:
                 self._dispatcher.add(order.indices, order.due_ns)
-                self.phase.closed_loop = not order.due_ns
+                self.phase.credits_came = True
                 # In closed loop ask for more when half of the hand is gone: a round trip later the rest is not yet.
                 self._low_water = self._dispatcher.queued // 2 if not order.due_ns else -1
             case SetSlots():
@@ -114,9 +116,10 @@ class CreditAccount:
         if phase is None:
             return
         is_starved = phase.closed_loop and dispatcher.starved
-        if is_starved or self._starving_slots:
+        if is_starved or self._starved_slots.ramp.slots:
             self._count_starvation(phase)
-        if dispatcher.queued <= self._low_water or is_starved or dispatcher.drained:
+        # The first credits need no asking for: they are on their way.
+        if dispatcher.queued <= self._low_water or (is_starved and phase.credits_came) or dispatcher.drained:
             self._low_water = -1
             self.give_back()
 
@@ -157,15 +160,17 @@ class CreditAccount:
 
     @property
     def starved_slot_s(self) -> float:
-        """Slots that stood idle for want of credits in this phase, times how long."""
+        """Slots that stood idle for want of credits in this phase until now, times how long."""
+        if self.phase is not None:
+            self._count_starvation(self.phase)
         return self._starved_slot_ns / NS_PER_S
 
     def _count_starvation(self, phase: Phase) -> None:
-        """Nothing about idle slots changes between two of these calls."""
+        """Between two of these calls slots change by the ramp alone, which `StarvedSlots` knows."""
         now_ns = self._clock.now_ns()
-        self._starved_slot_ns += self._starving_slots * (now_ns - self._starving_since_ns)
-        self._starving_slots = self._dispatcher.starved_slots(now_ns) if phase.closed_loop else 0
-        self._starving_since_ns = now_ns
+        self._starved_slot_ns += self._starved_slots.slot_ns(self._counted_until_ns, now_ns)
+        self._starved_slots = self._dispatcher.starved_slots() if phase.closed_loop else StarvedSlots()
+        self._counted_until_ns = now_ns
 
     def close(self) -> None:
         if self._returning is not None:
@@ -173,9 +178,10 @@ class CreditAccount:
             self._returning = None
 
     def _begin(self, prepare: PreparePhase) -> None:
-        self.phase = phase = Phase(prepare.phase, prepare.cut_ns, self._run_id)
-        self._starved_slot_ns = self._starving_slots = 0
+        self.phase = phase = Phase(prepare.phase, prepare.cut_ns, self._run_id, closed_loop=prepare.closed_loop)
         self._dispatcher.prepare(prepare.slots, prepare.start_ns, prepare.stop_ns, prepare.ramp_ns)
+        self._starved_slot_ns, self._starved_slots = 0, StarvedSlots()
+        self._count_starvation(phase)  # a worker that never gets a credit starves from the start
         self._await_cut(phase)
         if prepare.stop_ns >= 0:
             self._call_at(prepare.stop_ns, self._stop, phase)

@@ -15,7 +15,7 @@ import msgspec
 from aiperf.clock import Clock
 from aiperf.schedule import actions
 from aiperf.schedule.ledger import CreditReturn
-from aiperf.schedule.phases import PhasePlan
+from aiperf.schedule.phases import Mode, PhasePlan
 from aiperf.schedule.scheduler import Scheduler
 from aiperf.schedule.shares import WorkerShare
 from aiperf.service.order_book import OrderBook
@@ -276,7 +276,7 @@ def _order(action: actions.WorkerAction, plan: PhasePlan, number: int) -> Credit
     match action:
         case actions.PrepareWorker():
             instants = action.start_ns, action.stop_ns, action.cut_ns
-            return PreparePhase(phase, number, action.slots, plan.ramp_ns, *instants)
+            return PreparePhase(phase, number, action.slots, plan.ramp_ns, *instants, plan.mode is Mode.CLOSED)
         case actions.IssueCredits():
             due = b"" if action.due_ns is None else action.due_ns.tobytes()
             return CreditBatch(phase, number, action.indices.tobytes(), due)

@@ -176,7 +176,7 @@ class Worker:
         """The same at the end, and how its process fared in the measured phase, which is the last."""
         slots = {
             "starved_slot_s": self._account.starved_slot_s,
-            "empty_slot_s": self._gaps.empty_slot_s(self._freed_ns),
+            "empty_slot_s": self._gaps.empty_slot_s(self._freed_ns, self._clock.now_ns()),
         }
         return self.health() | self._observation.observations() | slots
 

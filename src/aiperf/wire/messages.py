@@ -399,6 +399,8 @@ class PreparePhase(CreditOrder):
     start_ns: int
     stop_ns: int
     cut_ns: int
+    closed_loop: bool
+    """Slots are to be kept full; else credits come with due instants."""
 
 
 class CreditBatch(CreditOrder):

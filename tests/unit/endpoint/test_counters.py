@@ -15,3 +15,10 @@ def test_timestamp_source_says_where_stamps_came_from(kernel, user, source):
 def test_observations_name_every_counter():
     names = set(ClientCounters().observations())
     assert names == {name.replace("_ns", "_ms") for name in ClientCounters.__dataclass_fields__}
+
+
+def test_the_source_of_stamps_is_that_of_the_measured_phase():
+    counters = ClientCounters(kernel_stamped_read_count=5, user_stamped_read_count=1)
+    counters.observe_anew()
+    counters.user_stamped_read_count += 3
+    assert counters.timestamp_source == "user"

@@ -66,3 +66,14 @@ def test_glances_go_by_the_youngest_request_or_the_last_one_that_was_completed()
     assert tempo.glance_interval_ns(youngest_age_ns=160 * NS_PER_MS) == 5 * NS_PER_MS
     tempo.completed(256 * NS_PER_MS)
     assert tempo.glance_interval_ns(youngest_age_ns=0) == 8 * NS_PER_MS
+
+
+def test_where_the_count_of_reads_begins_again_the_pace_of_reads_does_not():
+    one, other = after_reads(Tempo(TICK_NS), 10), after_reads(Tempo(TICK_NS), 10)
+    other.count_anew(4_003)  # three since the last tick
+    one.tick(4_010)
+    other.tick(7)
+    assert one.patience_ns(in_flight_count=90_000, oldest_age_ns=60 * NS_PER_S) > 0
+    assert one.patience_ns(in_flight_count=90_000, oldest_age_ns=60 * NS_PER_S) == other.patience_ns(
+        in_flight_count=90_000, oldest_age_ns=60 * NS_PER_S
+    )

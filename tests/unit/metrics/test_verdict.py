@@ -81,6 +81,7 @@ RULES = [
      "valid", None),
     ("credits were lost", {"ledger": {"issued": 102, "lost": 2}}, "degraded", "lost_credits"),
     ("a record processor was lost", {"lost_services": ["record-processor-1 (killed)"]}, "degraded", "lost_services"),
+    ("slices are missing, and no record", {"slices_lost_count": 2}, "degraded", "lost_slices"),
     ("narrow widths", {"columns": {"first_content_width_ns": 4 * MS}}, "valid", None),
     ("wide widths", {"columns": {"first_content_width_ns": 10 * MS}}, "degraded", "widths"),
     ("very wide widths", {"columns": {"first_content_width_ns": 30 * MS}}, "invalid", "widths"),
@@ -113,9 +114,9 @@ RULES = [
      "valid", "clock_steps"),
     ("slots were filled late", CLOSED | {"columns": NO_DUE, "workers": [worker(empty_slot_s=2)]},
      "degraded", "rearm_delay"),
-    ("credits came late", CLOSED | {"columns": NO_DUE, "workers": [worker(starved_slot_s=0.3)]},
+    ("credits came late", CLOSED | {"columns": NO_DUE, "workers": [worker(starved_slot_s=1)]},
      "degraded", "starvation"),
-    ("credits came very late", CLOSED | {"columns": NO_DUE, "workers": [worker(starved_slot_s=3)]},
+    ("credits came very late", CLOSED | {"columns": NO_DUE, "workers": [worker(starved_slot_s=4)]},
      "invalid", "starvation"),
     ("dispatched a little late", {"columns": {"dispatched_ns": lambda ns: ns + 8 * MS}}, "valid", None),
     ("dispatched late", {"columns": {"dispatched_ns": lambda ns: ns + 15 * MS}}, "degraded", "dispatch_lag"),
@@ -142,6 +143,30 @@ def test_rule(judged, case, status, rule):
     verdict = judged(**case)
     assert verdict.status == status, verdict.reasons
     assert [reason.rule for reason in verdict.reasons][:1] == ([rule] if rule else [])
+
+
+def test_slots_that_never_had_a_request_are_told_as_starved(judged):
+    """A hundred requests of 600 ms in flight are 60 slot-seconds; as many again by a quarter had nothing to send."""
+    verdict = judged(NO_DUE, workers=[worker(starved_slot_s=15, empty_slot_s=15)], **CLOSED)
+    reasons = {reason.rule: reason for reason in verdict.reasons}
+    assert reasons["starvation"].severity is Severity.INVALID
+    (size,) = reasons["starvation"].effects[0].sizes.values()
+    assert size.fraction == pytest.approx(0.25, rel=0.05)
+    (same,) = reasons["rearm_delay"].effects[0].sizes.values()
+    assert same.fraction == pytest.approx(size.fraction)
+    assert "without any" in reasons["rearm_delay"].text
+
+
+def test_a_loss_of_unknown_size_says_which_metrics_it_may_move_and_what_to_do(judged):
+    for change, words in (
+        ({"lost_services": ["record-processor-1 (killed)"]}, "repeat the run"),
+        ({"slices_lost_count": 2}, "2 slices of response bytes did not arrive"),
+    ):
+        (reason,) = judged(**change).reasons
+        assert words in reason.text
+        assert "0 records" not in reason.text
+        assert {effect.metric for effect in reason.effects} >= {"request_throughput", "request_count"}
+        assert all(effect.direction is Direction.TOO_LOW and not effect.sizes for effect in reason.effects)
 
 
 def test_the_services_errors_are_no_matter_of_trust(judged):
