@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aiperf.endpoint.exchange import BodyKind
-from aiperf.endpoint.framing import Framing, FramingError
+from aiperf.endpoint.framing import Framing, FramingError, Parsers
 
 CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
 
@@ -42,7 +42,7 @@ def split(data: bytes, cuts: list[int]) -> list[bytes]:
 def test_any_split_gives_the_same_response(name, cuts):
     data, status, body, complete, keep_alive = RESPONSES[name]
     parts: list[bytes] = []
-    framing = Framing(parts)
+    framing = Framing(Parsers(parts))
     for piece in split(data, cuts):
         assert not framing.complete
         framing.feed(piece)
@@ -56,7 +56,7 @@ def test_any_split_gives_the_same_response(name, cuts):
 @given(names=st.lists(st.sampled_from([name for name, case in RESPONSES.items() if case[4]]), min_size=1, max_size=6))
 def test_one_framing_serves_response_after_response(names):
     parts: list[bytes] = []
-    framing = Framing(parts)
+    framing = Framing(Parsers(parts))
     for name in names:
         data, status, body, _, _ = RESPONSES[name]
         framing.feed(data)
@@ -68,7 +68,7 @@ def test_one_framing_serves_response_after_response(names):
 @pytest.mark.parametrize("surplus", [b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nno", b"garbage", b"\0"])
 def test_bytes_after_the_end_stop_the_parser(surplus):
     parts: list[bytes] = []
-    framing = Framing(parts)
+    framing = Framing(Parsers(parts))
     with pytest.raises(FramingError):
         framing.feed(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok" + surplus)
     assert framing.complete
@@ -87,7 +87,7 @@ def test_bytes_after_the_end_stop_the_parser(surplus):
     ],
 )
 def test_malformed_bytes_are_refused(data):
-    framing = Framing([])
+    framing = Framing(Parsers([]))
     with pytest.raises(FramingError):
         framing.feed(data)
     assert not framing.complete
@@ -104,13 +104,13 @@ def test_malformed_bytes_are_refused(data):
     ],
 )
 def test_content_type_says_what_the_body_is(content_type, kind):
-    framing = Framing([])
+    framing = Framing(Parsers([]))
     framing.feed(b"HTTP/1.1 200 OK\r\ncontent-type: %s\r\n\r\n" % content_type)
     assert framing.body_kind == kind
 
 
 def test_body_kind_of_the_response_before_is_forgotten():
-    framing = Framing([])
+    framing = Framing(Parsers([]))
     framing.feed(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 0\r\n\r\n")
     framing.begin()
     framing.feed(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
@@ -121,7 +121,7 @@ def test_body_kind_of_the_response_before_is_forgotten():
 def test_final_head_leaves_interim_heads_and_body_out(cut):
     final = b"HTTP/1.1 500 Oops\r\nContent-Length: 4\r\n\r\n"
     data = b"HTTP/1.1 100 Continue\r\n\r\n" + final + b"\r\n\r\n"
-    framing = Framing([])
+    framing = Framing(Parsers([]))
     for piece in split(data, [cut]):
         if not framing.head_complete:
             framing.head += piece
