@@ -223,18 +223,18 @@ def pod(cluster: Cluster, namespace: str) -> Callable[..., dict[str, Any]]:
     return functools.partial(script_pod, cluster.image, namespace)
 
 
+def wait_until(condition: Callable[[], Any], what: str) -> Any:
+    """The first true value of a condition. The limit is a guard against hanging, no measure of speed."""
+    deadline_s = time.monotonic() + HANG_S
+    while not (value := condition()):
+        assert time.monotonic() < deadline_s, f"still not: {what}"
+        time.sleep(0.2)
+    return value
+
+
 @pytest.fixture
 def eventually() -> Callable[[Callable[[], Any], str], Any]:
-    """Waits for the first true value of a condition. The limit is a guard against hanging, no measure of speed."""
-
-    def wait(condition: Callable[[], Any], what: str) -> Any:
-        deadline_s = time.monotonic() + HANG_S
-        while not (value := condition()):
-            assert time.monotonic() < deadline_s, f"still not: {what}"
-            time.sleep(0.2)
-        return value
-
-    return wait
+    return wait_until
 
 
 @pytest.fixture

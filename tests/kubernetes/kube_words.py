@@ -131,10 +131,7 @@ def place_with_server(cluster: Cluster) -> Iterator[str]:
     try:
         cluster.add_namespace(name)
         cluster.apply(*server_objects("server", name, cluster.image))
-        deadline_s = time.monotonic() + LIMIT_S
-        while cluster.get("pod", "server", "--namespace", name)["status"]["phase"] != "Running":
-            assert time.monotonic() < deadline_s, "the server does not start"
-            time.sleep(0.5)
+        cluster.kubectl("--namespace", name, "wait", "--for=condition=Ready", "pod/server", "--timeout=80s")
         yield name
     finally:
         cluster.kubectl("delete", "namespace", name, "--wait=false", check=False)

@@ -1,6 +1,8 @@
 """What hurts a cluster, or is done by whoever comes first, on a cluster that is this module's own.
 
-Its API server is killed: every watch and tunnel breaks at once, and the harness starts it again.
+Its API server is killed: every watch and tunnel breaks at once, and the harness starts it again. Those who read from it
+all the time (the name server, the service proxy, the controllers) try again after pauses that double with every
+failure, up to half a minute: so long a new Service would be unknown to the next test. They are started anew.
 """
 
 import asyncio
@@ -13,13 +15,14 @@ from typing import Any
 
 import pytest
 from tests.kubernetes.cluster.places import SPARE_NUMBER
-from tests.kubernetes.conftest import Cluster, Server, cluster_of_ones_own, serving
+from tests.kubernetes.conftest import SERVER_PORT, Cluster, Server, cluster_of_ones_own, serving, wait_until
 from tests.kubernetes.harness import Harness
 from tests.kubernetes.kube_words import KEY, PORT, Words, place_with_server
 from tests.kubernetes.runs import SMALL
 from tests.kubernetes.script_pods import LABELS, STREAM, download_without_end, fetched, running, until
 
 from aiperf.deploy.kubernetes.cluster import Cluster as Client
+from aiperf.deploy.kubernetes.endpoint_probe import read_report
 from aiperf.deploy.kubernetes.port_forward import PortForward
 
 pytestmark = pytest.mark.xdist_group("own-cluster")
@@ -39,11 +42,43 @@ def server(cluster: Cluster) -> Iterator[Server]:
 
 
 @pytest.fixture
-def kill_api_server() -> Callable[[], None]:
-    def kill() -> None:
-        os.kill(Harness(SPARE_NUMBER).status()["programs"]["kube-apiserver"]["pid"], signal.SIGKILL)
+def kill_api_server(cluster: Cluster, server: Server) -> Iterator[Callable[[], None]]:
+    """Afterwards the cluster is as it was."""
 
-    return kill
+    def kill(*names: str) -> None:
+        programs = Harness(SPARE_NUMBER).status()["programs"]
+        for pid in [programs[name]["pid"] for name in names]:
+            # None: it ended by itself and is about to be started again.
+            if pid is not None:
+                os.kill(pid, signal.SIGKILL)
+
+    yield lambda: kill("kube-apiserver")
+    wait_until(lambda: cluster.kubectl("get", "--raw", "/readyz", check=False).stdout == "ok", "the API server is back")
+    kill("coredns", "kube-proxy", "kube-controller-manager", "kube-scheduler")
+    wait_until(lambda: new_service_is_known(cluster, server), "a new Service is known")
+
+
+def new_service_is_known(cluster: Cluster, server: Server) -> bool:
+    """Whether a pod reaches a Service made just now, by its name, in the time that runs have for it."""
+    name = f"new-{uuid.uuid4().hex[:8]}"
+    place = ("--namespace", server.namespace)
+    cluster.kubectl(*place, "create", "service", "clusterip", name, f"--tcp={SERVER_PORT}")
+    cluster.kubectl(*place, "set", "selector", f"service/{name}", "app=server")
+    found = cluster.kubectl(
+        *place,
+        "exec",
+        "server",
+        "--container=open",
+        "--",
+        "aiperf",
+        "kube",
+        "probe",
+        "--url",
+        f"http://{name}.{server.namespace}:{SERVER_PORT}",
+        check=False,
+    )
+    cluster.kubectl(*place, "delete", "service", name, "--wait=false")
+    return found.returncode == 0 and read_report(found.stdout)[0].failed is None
 
 
 def test_an_api_server_that_restarts_in_the_middle_costs_nothing(aiperf, server, kill_api_server):

@@ -139,7 +139,10 @@ def judge(findings: Sequence[Finding]) -> list[Check]:
     checks = []
     unresolved = [finding for finding in findings if finding.failed == "name"]
     for finding in unresolved:
-        hint = "Is the name complete (service.namespace), and does the Service exist?"
+        hint = (
+            "Is the name complete (service.namespace), and does the Service exist? One made within the last half "
+            "minute may not be known yet."
+        )
         checks.append(Check("names", False, f"{finding.host} does not resolve in a pod: {finding.error}", hint))
     if len(unresolved) < len(findings):
         resolved = [each for each in findings if each.addresses and each.host not in each.addresses]
