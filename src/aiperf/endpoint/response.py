@@ -49,8 +49,10 @@ class ResponseIntake:
         framing = connection.framing
         failure = None
         if framing.head_complete:
+            assert framing.parser is not None  # it has read the head
+            self._parsers.framing = framing  # `framing.feed`, without the call: 40 ns a chunk
             try:
-                framing.feed(data)
+                framing.parser.feed_data(data)
             except FramingError as error:
                 failure = _broken_off(error, framing)
         else:
