@@ -1,12 +1,13 @@
-"""What an idle connection costs in resident memory, plaintext and TLS.
+"""What an open stream, and an idle connection, cost the client in memory, plaintext and TLS.
 
     python benchmarks/connection_memory.py [--connections 3000]
 
-Every connection has served one request and is idle in the pool. The server is a child process; only the memory of the
-process that holds the client is counted. The kernel's own memory for the socket (about 2 KB idle) is not in it.
+All requests are in flight at once, each on a connection of its own, as in a worker: head and body written for each. The
+server, a child process, answers in step: nothing; head and one event; ten more events; the end. After each step the
+memory of the process that holds the client is read, as resident memory and as what Python's allocator was asked for
+(`traced`, a second run). The kernel's own memory for the socket (about 2 KB idle) is in neither.
 
-Measured on 23 November 2026, 2 shared cores, Python 3.11.7, OpenSSL 3.0: plaintext 2.2 to 2.4 KB; TLS 31 KB (3,000
-connections) to 39 KB (1,000). With memory buffers of its own each, a TLS connection took 133 KB.
+Figures are kept in benchmarks/README.md.
 """
 
 import argparse
@@ -17,6 +18,7 @@ import select
 import socket
 import ssl
 import tempfile
+import tracemalloc
 from multiprocessing.connection import Connection as Pipe
 from pathlib import Path
 
@@ -26,17 +28,21 @@ import uvloop
 from aiperf.clock import RunClock
 from aiperf.endpoint.client import HttpClient
 from aiperf.endpoint.exchange import Exchange
+from aiperf.endpoint.request_head import RequestHead
 from aiperf.endpoint.settings import ClientSettings
 from aiperf.endpoint.target import Target
 
-ANSWER = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n" + b"".join(
-    b"%x\r\n%s\r\n" % (len(part), part) for part in [b"data: " + b"x" * 4096 + b"\n\n"] * 20
-)
+HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
+EVENT = b'data: {"choices":[{"index":0,"delta":{"content":" word"},"finish_reason":null}]}\n\n'
+CHUNK = b"%x\r\n%s\r\n" % (len(EVENT), EVENT)
 END = b"0\r\n\r\n"
+BODY = b'{"model":"m","stream":true,"messages":[{"role":"user","content":"%s"}]}' % (b"word " * 100)
+
+STEPS = {"waiting": b"", "first event": HEAD + CHUNK, "11 events": CHUNK * 10, "idle": END}
 
 
-def serve(pipe: Pipe, identity: tuple[bytes, bytes] | None, count: int) -> None:
-    """Answers once `count` requests are there, so that each has a connection of its own."""
+def serve(pipe: Pipe, identity: tuple[bytes, bytes] | None) -> None:
+    """Takes requests and answers none; what the pipe brings is sent on every connection."""
     context = None
     if identity is not None:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -47,8 +53,8 @@ def serve(pipe: Pipe, identity: tuple[bytes, bytes] | None, count: int) -> None:
     pipe.send(listener.getsockname()[1])
     epoll = select.epoll()
     epoll.register(listener, select.EPOLLIN)
+    epoll.register(pipe, select.EPOLLIN)
     sockets: dict[int, socket.socket] = {}
-    asked = 0
     while True:
         for descriptor, _ in epoll.poll():
             if descriptor == listener.fileno():
@@ -57,61 +63,90 @@ def serve(pipe: Pipe, identity: tuple[bytes, bytes] | None, count: int) -> None:
                     sock = context.wrap_socket(sock, server_side=True)
                 sockets[sock.fileno()] = sock
                 epoll.register(sock, select.EPOLLIN)
-            elif sockets[descriptor].recv(65536):
-                asked += 1
-                if asked == count:
-                    for sock in sockets.values():
-                        sock.sendall(ANSWER + END)
-            else:
+            elif descriptor == pipe.fileno():
+                answer = pipe.recv_bytes()
+                for sock in sockets.values():
+                    sock.sendall(answer)
+            elif not sockets[descriptor].recv(65536):
                 return
 
 
 class Opener:
-    """Opens connections, one request each, all in flight at once up to the pace of the client."""
+    """Opens streams, all in flight at once up to the pace of the client, and waits for each step of their answers."""
 
     def __init__(self, target: Target) -> None:
         self._clock = RunClock()
         self._left = 0
+        self._step_bytes = 0
         self.failed: list[Exchange] = []
         self.client = HttpClient(clock=self._clock, sink=self, targets=[target], settings=ClientSettings())
+        self._head = RequestHead(
+            path="/v1/chat/completions", host="127.0.0.1:8000", headers={}, api_key=None, streaming=True,
+            keep_alive=True,
+        )  # fmt: skip
         self._loop = uvloop.new_event_loop()
         self.client.attach(self._loop)
 
     def open(self, count: int) -> None:
-        """Leaves `count` idle connections behind."""
-        self._left = count
-        for handle in range(count):
+        """Leaves `count` requests behind that are sent and wait for their answer."""
+        for number in range(count):
+            # Bytes of their own, as the store's are.
+            body = bytes(bytearray(BODY))
+            name = f"{number:032x}"
             exchange = Exchange(
-                handle, credit_index=0, turn_index=0, phase=1, entry_index=0, url_index=0, due_ns=-1,
-                dispatched_ns=self._clock.now_ns(), rearm_delay_ns=-1, body=b"",
-                head=b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n",
+                1000 + number, credit_index=1000 + number, turn_index=0, phase=1, entry_index=1000 + number,
+                url_index=0, due_ns=self._clock.now_ns(), dispatched_ns=self._clock.now_ns(), rearm_delay_ns=-1,
+                body=body, head=self._head.write(name, name, len(body)),
             )  # fmt: skip
             self.client.submit(exchange)
+        self._wait_until_open(count)
+
+    def _wait_until_open(self, count: int) -> None:
+        if self.client.open_connection_count < count and not self.failed:
+            self._loop.call_later(0.01, self._wait_until_open, count)
+            if not self._loop.is_running():
+                self._loop.run_forever()
+        elif self._loop.is_running():
+            self._loop.stop()
+
+    def take(self, event_count: int, end_count: int) -> None:
+        """Reads until so many events, and ends of responses, more have come."""
+        self._step_bytes += event_count * len(EVENT)
+        self._left += end_count
         self._loop.run_forever()
 
     def close(self) -> None:
         self.client.close()
         self._loop.close()
 
+    def _stop_if_done(self) -> None:
+        if self._step_bytes <= 0 and self._left <= 0:
+            self._loop.stop()
+
     def on_head(self, exchange: Exchange) -> None: ...
 
-    def on_read(self, exchange: Exchange, stamp_ns: int, after_ns: int, data: bytes) -> None: ...
+    def on_read(self, exchange: Exchange, stamp_ns: int, after_ns: int, data: bytes) -> None:  # noqa: ARG002
+        self._step_bytes -= len(data)
+        self._stop_if_done()
 
     def on_end(self, exchange: Exchange) -> None:
         if exchange.error_kind:
             self.failed.append(exchange)
         self._left -= 1
-        if not self._left:
-            self._loop.stop()
+        self._stop_if_done()
 
 
-def resident_bytes() -> int:
+def held_bytes() -> int:
+    """Traced memory if it is being traced, else what is resident."""
     gc.collect()
+    if tracemalloc.is_tracing():
+        return tracemalloc.get_traced_memory()[0]
     pages = int(Path("/proc/self/statm").read_text().split()[1])
     return pages * resource.getpagesize()
 
 
-def measure(count: int, authority: trustme.CA | None) -> None:
+def measure(count: int, authority: trustme.CA | None) -> dict[str, float]:
+    """Bytes per connection after each step."""
     identity = ca_file = None
     if authority is not None:
         issued = authority.issue_cert("127.0.0.1")
@@ -119,27 +154,37 @@ def measure(count: int, authority: trustme.CA | None) -> None:
         ca_file = Path(tempfile.mkdtemp()) / "ca.pem"
         authority.cert_pem.write_to_path(str(ca_file))
     pipe, child_pipe = multiprocessing.Pipe()
-    child = multiprocessing.Process(target=serve, args=(child_pipe, identity, count), daemon=True)
+    child = multiprocessing.Process(target=serve, args=(child_pipe, identity), daemon=True)
     child.start()
     url = f"{'https' if authority else 'http'}://127.0.0.1:{pipe.recv()}"
     opener = Opener(Target.from_url(url, "/", ca_file=ca_file))
-    before = resident_bytes()
+    before = held_bytes()
+    each = {}
     opener.open(count)
-    after = resident_bytes()
-    idle = opener.client.open_connection_count
-    failed = f", {len(opener.failed)} failed: {opener.failed[0].error_text}" if opener.failed else ""
-    each = (after - before) / count
-    print(f"{'TLS' if authority else 'plaintext':>9}: {each:7,.0f} bytes per idle connection ({idle} open{failed})")
+    for step, answer in STEPS.items():
+        if answer:
+            pipe.send_bytes(answer)
+            opener.take(answer.count(EVENT) * count, count if answer == END else 0)
+        each[step] = (held_bytes() - before) / count
+    if opener.failed:
+        raise SystemExit(f"{len(opener.failed)} failed: {opener.failed[0].error_text}")
     opener.close()
     child.join()
+    return each
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--connections", type=int, default=3000)
     count = parser.parse_args().connections
-    measure(count, None)
-    measure(count, trustme.CA())
+    print(f"{count:,} connections, bytes each:" + "".join(f"{step:>13}" for step in STEPS))
+    for name, authority in {"plaintext": None, "TLS": trustme.CA()}.items():
+        resident = measure(count, authority)
+        tracemalloc.start()
+        traced = measure(count, authority)
+        tracemalloc.stop()
+        for kind, each in {"resident": resident, "traced": traced}.items():
+            print(f"{name + ', ' + kind:>27}" + "".join(f"{each[step]:13,.0f}" for step in STEPS))
 
 
 if __name__ == "__main__":

@@ -294,10 +294,9 @@ class HttpClient:
             self._drive.hurry()
 
     def _on_open(self, connection: Connection) -> None:
-        exchange, sock = connection.exchange, connection.sock
+        exchange = connection.exchange
         assert exchange is not None
         connection.framing = self._intake.framing()
-        connection.receive, connection.send = sock.recvmsg, sock.send
         if connection.tls is not None:
             forget_count(connection)  # the handshake's segments were not counted
         self._send(connection, exchange)
@@ -311,7 +310,7 @@ class HttpClient:
     def _receive(self, connection: Connection, polled_ns: int) -> None:
         """Reads an open connection once; `polled_ns` is a clock reading before. The hot path of the product."""
         try:
-            data, control, _flags, _address = connection.receive(READ_BYTES, self._control_bytes)
+            data, control, _flags, _address = connection.sock.recvmsg(READ_BYTES, self._control_bytes)
         except BlockingIOError:
             return
         except OSError as error:
@@ -456,7 +455,6 @@ class HttpClient:
         self._selector.remove(connection.descriptor)
         if connection.stage == Stage.OPEN:
             self._pools[connection.url_index].idle.pop(connection, None)
-            connection.framing.release()
         self._to_close.append(connection.sock)
         if not self._draining:
             self._close_sockets()

@@ -6,9 +6,8 @@ open, `client` from then on). Small on purpose: there may be a hundred thousand.
 
 import socket
 import ssl
-from collections.abc import Callable
+from collections.abc import Sequence
 from enum import IntEnum
-from typing import Any
 
 from aiperf.endpoint.exchange import Exchange
 from aiperf.endpoint.framing import Framing
@@ -39,9 +38,7 @@ class Connection:
         "is_instant",
         "left_unread",
         "read_count",
-        "receive",
         "segment_excess",
-        "send",
         "send_error",
         "served_count",
         "sock",
@@ -54,17 +51,13 @@ class Connection:
 
     sock: socket.socket
     descriptor: int
-    receive: Callable[[int, int], Any]
-    """`sock.recvmsg`, bound once."""
-    send: Callable[[bytes | memoryview], int]
-    """`sock.send`."""
     framing: Framing
 
-    def __init__(self, exchange: Exchange, candidates: list[Address], now_ns: int) -> None:
+    def __init__(self, exchange: Exchange, candidates: Sequence[Address], now_ns: int) -> None:
         self.url_index = exchange.url_index
         self.exchange: Exchange | None = exchange
         """Whom the connection is being made for, or who uses it; None while it is idle."""
-        self.candidates = candidates
+        self.candidates: Sequence[Address] = candidates
         """Addresses still to be tried, the present one included; empty once connected."""
         self.stage = Stage.CONNECTING
         self.dial_started_ns = now_ns

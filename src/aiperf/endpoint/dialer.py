@@ -270,7 +270,7 @@ class Dialer:
         """Goes on to the next candidate, unless it is over: another address would not mend it."""
         self._counters.connect_failure_count += 1
         if len(connection.candidates) > 1 and not over:
-            del connection.candidates[0]
+            connection.candidates = connection.candidates[1:]
             connection.tls = None
             connection.attempt_started_ns = self._clock.now_ns()
             self._attempt(connection)
@@ -335,7 +335,7 @@ class Dialer:
 
     def _opened(self, connection: Connection) -> None:
         del self._connecting[connection]
-        connection.candidates = []
+        connection.candidates = ()
         connection.stage = Stage.OPEN
         self._counters.connection_count += 1
         self._on_open(connection)

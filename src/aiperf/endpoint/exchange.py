@@ -123,7 +123,7 @@ class Exchange:
         self.dispatched_ns = dispatched_ns
         self.rearm_delay_ns = rearm_delay_ns
         self.head = head
-        """Request line and headers, closed by the blank line."""
+        """Request line and headers, closed by the blank line. Empty, as is the body, once it cannot be needed again."""
         self.body = body
 
         self.outcome = 0
@@ -147,6 +147,11 @@ class Exchange:
         self.retried = 0
         self.sent_bytes = 0
         self.received_bytes = 0
+
+    def let_go(self) -> None:
+        """Frees what was to be sent: it is sent, or lies with the connection, and will not be sent again. Of all that
+        an open stream needs this would be the most."""
+        self.head = self.body = b""
 
 
 class Sink(Protocol):

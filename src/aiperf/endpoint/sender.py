@@ -52,11 +52,13 @@ class Sender:
         """Sends the request of `exchange`, which has the connection from now on."""
         connection.exchange = exchange
         request = exchange.head + exchange.body
+        if not exchange.connection_reused:
+            exchange.let_go()  # only an idle connection may be found dead, and the request be sent again
         try:
             if connection.tls is not None:
                 request = self._tls_buffers.encrypt(connection.tls, request)
             connection.stamp_ns = connection.empty_ns = exchange.sent_ns = monotonic_ns() + self._anchor_ns
-            taken_bytes = connection.send(request)
+            taken_bytes = connection.sock.send(request)
         except BlockingIOError:
             taken_bytes = 0
         except OSError as error:
@@ -88,7 +90,7 @@ class Sender:
         exchange, unsent = connection.exchange, connection.unsent
         assert unsent is not None
         try:
-            taken_bytes = connection.send(unsent)
+            taken_bytes = connection.sock.send(unsent)
         except BlockingIOError:
             return
         except OSError as error:

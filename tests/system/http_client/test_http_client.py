@@ -33,8 +33,11 @@ def test_response_arrives_whole(serve, bench):
         peer.answer(b'{"a": 1}')
 
     at = bench(serve(script).url)
-    exchange = at.fetch(b'{"b": 2}')
-    assert requests == [exchange.head + b'{"b": 2}']
+    exchange = at.submit(b'{"b": 2}')
+    head = exchange.head
+    at.finish()
+    assert requests == [head + b'{"b": 2}']
+    assert (exchange.head, exchange.body) == (b"", b"")  # let go: it cannot be needed again
     assert at.sink.body(exchange) == b'{"a": 1}'
     assert (exchange.outcome, exchange.error_kind, exchange.http_status) == (Outcome.COMPLETED, ErrorKind.NO_ERROR, 200)
     assert exchange.body_kind == BodyKind.JSON
@@ -624,7 +627,9 @@ def test_closed_connections_leave_no_garbage(serve, bench):
     try:
         for _ in range(5):
             at.fetch()
-        assert not [thing for thing in gc.get_objects() if isinstance(thing, (Framing, Connection))]
+        left = [thing for thing in gc.get_objects() if isinstance(thing, (Framing, Connection))]
+        assert len(left) <= 1  # the framing that was fed last: the parsers know it until they are fed again
+        assert all(isinstance(thing, Framing) for thing in left)
     finally:
         gc.enable()
 

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 
 from aiperf.endpoint import known_heads
-from aiperf.endpoint.framing import Framing, FramingError
+from aiperf.endpoint.framing import Framing, FramingError, Parsers
 from aiperf.endpoint.known_heads import KnownHeads, whole_chunks
 
 SIZED = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 5\r\n\r\n"
@@ -40,7 +40,7 @@ def told(framing: Framing, parts: list[bytes]) -> Told:
 def parsed(data: bytes) -> Told | str:
     """What the parser makes of it alone."""
     parts: list[bytes] = []
-    framing = Framing(parts)
+    framing = Framing(Parsers(parts))
     try:
         framing.feed(data)
     except FramingError:
@@ -52,7 +52,7 @@ def parsed(data: bytes) -> Told | str:
 def test_a_response_is_read_by_its_head_as_it_is_parsed(reads: list[bytes]) -> None:
     parts: list[bytes] = []
     known = KnownHeads(parts)
-    framing = Framing(parts)
+    framing = Framing(Parsers(parts))
     for data in reads:
         if known.read(framing, data):
             assert told(framing, parts) == parsed(data)
@@ -73,12 +73,12 @@ def test_a_response_is_read_by_its_head_as_it_is_parsed(reads: list[bytes]) -> N
             framing.begin()
         else:
             parts.clear()
-            framing = Framing(parts)
+            framing = Framing(Parsers(parts))
 
 
 def test_a_head_is_known_when_it_has_come_once() -> None:
     parts: list[bytes] = []
-    known, framing = KnownHeads(parts), Framing(parts)
+    known, framing = KnownHeads(parts), Framing(Parsers(parts))
     for head, body in ((SIZED, b"hello"), (CHUNKED, b"2\r\nok\r\n0\r\n\r\n")):
         assert not known.read(framing, head + body)
         framing.feed(head + body)
@@ -91,7 +91,7 @@ def test_a_head_is_known_when_it_has_come_once() -> None:
 
 def test_a_server_that_never_repeats_a_head_is_given_up_on() -> None:
     parts: list[bytes] = []
-    known, framing = KnownHeads(parts), Framing(parts)
+    known, framing = KnownHeads(parts), Framing(Parsers(parts))
     for number in range(2 * known_heads.PATIENCE):
         data = b"HTTP/1.1 200 OK\r\nX-Request-Id: %d\r\nContent-Length: 2\r\n\r\nok" % number
         assert not known.read(framing, data)
