@@ -31,3 +31,13 @@ def free_port(host: str = "127.0.0.1") -> int:
             except OSError:
                 continue
         return port
+
+
+def ipv6_loopback_is_there() -> bool:
+    """Whether this machine has ::1: some containers have no IPv6."""
+    try:
+        with socket.socket(socket.AF_INET6, socket.SOCK_STREAM) as sock:
+            sock.bind(("::1", 0))
+    except OSError:
+        return False
+    return True

@@ -3,10 +3,10 @@
 import http.client
 import json
 import signal
-import socket
 import threading
 
 import pytest
+from tests.ports import ipv6_loopback_is_there
 
 from aiperf.mock.processes import bind
 from aiperf.mock.server import Server
@@ -17,15 +17,6 @@ from aiperf.units import NS_PER_MS, NS_PER_S
 
 QUICK = ("--calibrate-duration", "0.4", "--calibrate-ttft", "20ms", "--calibrate-itl", "5ms")
 LOAD = ("--tokenizer", "builtin", "--isl", "8", "--osl", "4", "--num-prompts", "10", "--streaming")
-
-
-def ipv6_loopback_is_there() -> bool:
-    try:
-        with socket.socket(socket.AF_INET6, socket.SOCK_STREAM) as sock:
-            sock.bind(("::1", 0))
-    except OSError:
-        return False
-    return True
 
 
 def reconciles(step) -> bool:

@@ -5,9 +5,12 @@ import socket
 
 import pytest
 from tests.networks import own_network
+from tests.ports import ipv6_loopback_is_there
 
 from aiperf.endpoint.reach import reach_problems, source_problems
 from aiperf.endpoint.target import Target
+
+with_ipv6 = pytest.mark.skipif(not ipv6_loopback_is_there(), reason="this machine has no ::1")
 
 
 def problems(*urls, sources=(), connections=0):
@@ -43,6 +46,7 @@ def test_addresses_that_this_machine_does_not_have_are_named(stack_of_networks):
     assert (problem.origin, "ip address" in problem.hint) == ("--source-address", True)
 
 
+@with_ipv6
 def test_addresses_of_the_wrong_family_are_named():
     (problem,) = problems("http://127.0.0.1:80", sources=("::1",))
     assert problem.what == "127.0.0.1:80 is reached by IPv4, and none of these is an address of IPv4"
@@ -61,6 +65,7 @@ def lookup(monkeypatch):
     monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
 
 
+@with_ipv6
 def test_addresses_of_a_family_that_no_url_has_are_named(stack_of_networks, lookup):
     """They would never be used."""
     stack_of_networks()
