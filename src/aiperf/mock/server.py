@@ -113,7 +113,9 @@ class Server:
         return self._waker.writer.fileno()
 
     def stop(self) -> None:
+        """Ends `serve`, from any thread or a signal's handler. Nothing to do if it has ended."""
         self._stopping = True
+        self._waker.wake()
 
     # The loop
 

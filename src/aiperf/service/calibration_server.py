@@ -8,7 +8,6 @@ It serves in a thread of a host of its own, whose event loop has nothing else to
 
 import asyncio
 import contextlib
-import os
 import socket
 from typing import Protocol
 from urllib.parse import urlsplit
@@ -60,8 +59,6 @@ class ServerThread:
 
     def stop(self) -> None:
         self._server.stop()
-        with contextlib.suppress(OSError):  # it has ended by itself
-            os.write(self._server.wakeup_fd, b"\0")
 
 
 def _listeners(url: str) -> list[socket.socket]:
