@@ -5,6 +5,7 @@ machine; a client that dispatches by an event loop's timer is late by 0.5 ms in 
 """
 
 from itertools import pairwise
+from statistics import quantiles
 
 import pytest
 
@@ -29,7 +30,8 @@ def test_constant_arrivals_are_evenly_spaced_where_they_arrive(measure, median):
     assert median(arrival_lag_ms(request) for request in measured.requests) < DUE_MS
     received = [row.received_ns for row in measured.rows]
     assert median(later - earlier for earlier, later in pairwise(received)) == pytest.approx(5 * NS_PER_MS, rel=0.1)
-    assert received[-1] - received[0] == pytest.approx(299 * 5 * NS_PER_MS, rel=0.05)
+    halves = (later - earlier for earlier, later in zip(received, received[150:], strict=False))
+    assert median(halves) == pytest.approx(150 * 5 * NS_PER_MS, rel=0.05)
 
 
 def test_poisson_arrivals_arrive_when_they_are_due(measure, median):
@@ -38,9 +40,9 @@ def test_poisson_arrivals_arrive_when_they_are_due(measure, median):
     measured.check_conservation(300)
     assert median(arrival_lag_ms(request) for request in measured.requests) < DUE_MS
     gaps = [later - earlier for earlier, later in pairwise(row.received_ns for row in measured.rows)]
-    mean = sum(gaps) / len(gaps)
-    variation = (sum((gap - mean) ** 2 for gap in gaps) / len(gaps)) ** 0.5 / mean
-    assert 0.7 < variation < 1.4  # of exponential gaps 1; of constant ones 0; 300 draws spread by 0.06
+    # Quartiles, since one halt of the machine makes one gap of any length.
+    first, middle, third = quantiles(gaps, n=4)
+    assert 1 < (third - first) / middle < 2.4  # of exponential gaps ln 3 / ln 2; of constant ones 0; spreads by 0.15
 
 
 def test_recorded_lag_is_the_lag_that_the_server_saw(measure, median):

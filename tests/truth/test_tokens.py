@@ -21,7 +21,10 @@ def test_inter_token_latency_is_the_servers(measure, median):
     measured = measure(("--ttft", "50", "--itl", "10"), (*LOAD, "--osl", "20"))
     for request in measured.requests:
         assert len(request.row.sent_ns) == 20
-    ratios = [request.metric("inter_token_latency") * 19 / decoding_ms(request) for request in measured.requests]
+    # A stream that came in one read, since the machine halted, has none.
+    timed = [request for request in measured.requests if "inter_token_latency" in request.line["metrics"]]
+    assert len(timed) > 32
+    ratios = [request.metric("inter_token_latency") * 19 / decoding_ms(request) for request in timed]
     assert median(ratios) == pytest.approx(1, rel=TOLERANCE_FRACTION)
     assert measured.summary["inter_token_latency"]["p50"] >= 10 * (1 - TOLERANCE_FRACTION)
     assert measured.summary["inter_chunk_latency"]["p50"] == pytest.approx(10, rel=0.2)
