@@ -19,17 +19,17 @@ CONNECTIONS_PER_WORKER = 1_000
 REQUEST_RATE_PER_WORKER = 5_000
 WORKERS_PER_RECORD_PROCESSOR = 4
 
-WORKERS_MAX = 128
-"""On one machine. A million connections need some sixty; a mistyped concurrency must not start thousands."""
+WORKERS_MAX = PROCESSORS_MAX = 128
+"""On one machine. A million connections need some sixty workers; a mistyped number must not start thousands."""
 
 
 def local_worker_count(load: PlannedLoad, services: ServicesPlan, machine: Machine) -> int:
     """How many workers carry the load.
 
-    Raises: PlanError if `--workers-max` workers cannot hold the asked concurrency within the limit of open files, or
-    that limit is too low for anything.
+    Raises: PlanError if `--workers-max` workers cannot hold the asked concurrency within the limit of open files, that
+    limit is too low for anything, or more processes are asked for than one machine should have.
     """
-    problems = [*worker_problems(load, services, machine)]
+    problems = [*worker_problems(load, services, machine), *processor_problems(services)]
     if problems:
         raise PlanError(*problems)
     return workers_wanted(load, services, machine)
@@ -79,6 +79,17 @@ def worker_problems(load: PlannedLoad, services: ServicesPlan, machine: Machine)
             f"{_held_text(load)} needs {needed} worker processes: each may open {machine.open_files:,} files",
             "--workers-max",
             "Allow more workers, or raise the limit of open files (ulimit -n).",
+        )
+
+
+def processor_problems(services: ServicesPlan) -> Iterator[Problem]:
+    """What is wrong with the record processors that are asked for here; at most one problem."""
+    told = services.record_processors_count
+    if told is not None and told > PROCESSORS_MAX:
+        yield Problem(
+            f"{told:,} record processors are too many for one machine ({PROCESSORS_MAX})",
+            "--record-processors",
+            f"Ask for {PROCESSORS_MAX} at most, or leave it out: by default there are as many as the load takes.",
         )
 
 

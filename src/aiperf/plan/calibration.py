@@ -7,9 +7,9 @@ Owns: its fields. Does not own: what a calibration does with them (`aiperf.sched
 from typing import Annotated
 
 from pydantic import AfterValidator as Checked
-from pydantic import PositiveFloat
 
 from aiperf.plan.durations import duration_text
+from aiperf.plan.numbers import Seconds
 from aiperf.plan.section import Section, option
 
 
@@ -28,7 +28,7 @@ class CalibrationPlan(Section):
         option("Do that and nothing else, as `aiperf calibrate` does: no endpoint is needed.", "--calibrate-only"),
     ] = False
     calibrate_duration_s: Annotated[
-        PositiveFloat,
+        Seconds,
         option("How long each load is tried.", "--calibrate-duration"),
     ] = 5
     calibrate_ttft: Annotated[

@@ -13,7 +13,7 @@ from pathlib import Path
 from types import UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
-from annotated_types import Ge, Gt
+from annotated_types import Ge
 from pydantic import SecretStr
 from pydantic.fields import FieldInfo
 
@@ -150,14 +150,14 @@ def _fields() -> Iterator[PlanField]:
 
 def _field(section: str, name: str, info: FieldInfo) -> PlanField:
     (option,) = (item for item in info.metadata if isinstance(item, Option))
-    kind, choices, bound = _form(info.annotation, tuple(info.metadata))
+    kind, choices, may_be_zero = _form(info.annotation, tuple(info.metadata))
     return PlanField(
         section=section,
         name=name,
         option=option,
         kind=kind,
         choices=choices,
-        may_be_zero=isinstance(bound, Ge),
+        may_be_zero=may_be_zero,
         required=info.is_required(),
         default=None if info.is_required() else info.get_default(call_default_factory=True),
     )
@@ -173,25 +173,25 @@ _KIND_BY_TYPE = {
 }
 
 
-def _form(annotation: Any, metadata: tuple[Any, ...]) -> tuple[Kind, tuple[str, ...], Ge | Gt | None]:
-    """The kind, the choices and the lower bound. Of a union the first arm counts; others are lists of it, a word that
-    may stand for it, or None."""
+def _form(annotation: Any, metadata: tuple[Any, ...]) -> tuple[Kind, tuple[str, ...], bool]:
+    """The kind, the choices, and whether a number may be 0. Of a union the first arm counts; others are lists of it, a
+    word that may stand for it, or None."""
     origin, arguments = get_origin(annotation), get_args(annotation)
     if origin is Annotated:
         return _form(arguments[0], arguments[1:])
     if origin in (Union, UnionType):
         words = tuple(word for arm in arguments[1:] if get_origin(arm) is Literal for word in get_args(arm))
-        kind, choices, bound = _form(arguments[0], metadata)
-        return kind, (*choices, *words), bound
+        kind, choices, may_be_zero = _form(arguments[0], metadata)
+        return kind, (*choices, *words), may_be_zero
     if origin is Literal:
-        return Kind.CHOICE, arguments, None
+        return Kind.CHOICE, arguments, False
     if origin is tuple:
-        return Kind.LIST, (), None
+        return Kind.LIST, (), False
     if origin is not None:  # the mappings; of pairs, the names are judged one by one
         if get_origin(arguments[0]) is Annotated:
-            return Kind.PAIRS, (), None
-        return (Kind.HEADERS if arguments[1] is str else Kind.BODY), (), None
-    return _KIND_BY_TYPE[annotation], (), next((item for item in metadata if isinstance(item, (Ge, Gt))), None)
+            return Kind.PAIRS, (), False
+        return (Kind.HEADERS if arguments[1] is str else Kind.BODY), (), False
+    return _KIND_BY_TYPE[annotation], (), Ge(0) in metadata
 
 
 FIELDS: tuple[PlanField, ...] = tuple(_fields())

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator as Checked
-from pydantic import Field, NonNegativeInt, PositiveInt
+from pydantic import Field
 
 from aiperf.plan.kubernetes_values import (
     dns_label,
@@ -22,6 +22,7 @@ from aiperf.plan.kubernetes_values import (
     toleration_text,
     variable_name,
 )
+from aiperf.plan.numbers import Count, WholeSecondsOrZero
 from aiperf.plan.quantities import cpu_quantity, memory_quantity
 from aiperf.plan.section import Option, Section, option
 
@@ -85,7 +86,7 @@ class KubernetesPlan(Section):
         ),
     ] = "compact"
     ttl_s: Annotated[
-        NonNegativeInt | Literal["none"],
+        WholeSecondsOrZero | Literal["none"],
         option(
             "How long results are kept in the cluster until they are fetched, and objects until they are removed; "
             "none: for ever.",
@@ -170,7 +171,7 @@ class KubernetesPlan(Section):
         None
     )
     min_workers: Annotated[
-        PositiveInt | None,
+        Count | None,
         option("Begin when so many workers are ready. Default: all of them.", "--min-workers"),
     ] = None
     detach: Annotated[

@@ -267,9 +267,20 @@ def _refusals(known: PlanField, value: Any, origin: str, complaints: list[ErrorD
         first_by_position.pop(None, None)  # about the whole list, which follows from its members
     for position, complaint in first_by_position.items():
         culprit = value if position is None else value[position]
-        reason = str(complaint.get("ctx", {}).get("error", "")) or f"{_shown(known, culprit)} is not {known.expects}"
+        reason = _reason(known, culprit, complaint)
         hint = did_you_mean(culprit, known.choices) if isinstance(culprit, str) else ""
         yield Problem(reason, origin, hint)
+
+
+def _reason(known: PlanField, value: Any, complaint: ErrorDetails) -> str:
+    context = complaint.get("ctx", {})
+    if "error" in context:
+        return str(context["error"])
+    if "le" in context:
+        return f"{_shown(known, value)} is too much: {context['le']:,.15g} at most"
+    if context.get("ge"):  # any but 0
+        return f"{_shown(known, value)} is too little: {context['ge']:,.15g} at least"
+    return f"{_shown(known, value)} is not {known.expects}"
 
 
 def _shown(known: PlanField, value: Any) -> str:

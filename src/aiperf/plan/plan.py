@@ -13,18 +13,22 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator as Checked
-from pydantic import (
-    Field,
-    NonNegativeFloat,
-    NonNegativeInt,
-    PositiveFloat,
-    PositiveInt,
-    SecretStr,
-)
+from pydantic import Field, SecretStr
 
 from aiperf.plan.calibration import CalibrationPlan
 from aiperf.plan.expectation import ExpectationPlan
 from aiperf.plan.kubernetes import KubernetesPlan
+from aiperf.plan.numbers import (
+    Count,
+    Entries,
+    Rate,
+    Seconds,
+    SecondsOrZero,
+    Seed,
+    Shape,
+    Tokens,
+    TokensDeviation,
+)
 from aiperf.plan.section import Section, option
 from aiperf.plan.source_address import checked_source
 from aiperf.plan.values import (
@@ -37,8 +41,9 @@ from aiperf.plan.values import (
     session_header_name,
 )
 
-Counts = PositiveInt | tuple[PositiveInt, ...]
-Rates = PositiveFloat | tuple[PositiveFloat, ...]
+Counts = Count | tuple[Count, ...]
+Lengths = Tokens | tuple[Tokens, ...]
+Rates = Rate | tuple[Rate, ...]
 Pattern = Literal["poisson", "constant", "gamma"]
 
 
@@ -78,7 +83,7 @@ class EndpointPlan(Section):
         option("Stream responses; needed for TTFT and ITL.", "--streaming"),
     ] = False
     request_timeout_s: Annotated[
-        PositiveFloat,
+        Seconds,
         option("A request that takes longer fails.", "--request-timeout-seconds"),
     ] = 21600
     api_key: Annotated[
@@ -122,7 +127,7 @@ class EndpointPlan(Section):
         option("Keep connections open between requests, or open one for each.", "--connection-reuse-strategy"),
     ] = "pooled"
     connect_rate: Annotated[
-        PositiveFloat | None,
+        Rate | None,
         option(
             "Connections opened per second at most, by all workers. Default: 5000; no limit if each request opens one.",
             "--connect-rate",
@@ -136,7 +141,7 @@ class EndpointPlan(Section):
         ),
     ] = ()  # fmt: skip
     wait_for_model_timeout_s: Annotated[
-        NonNegativeFloat,
+        SecondsOrZero,
         option("Before the load, wait so long for the model to answer; 0: do not wait.", "--wait-for-model-timeout"),
     ] = 0
     wait_for_model_mode: Annotated[
@@ -189,36 +194,36 @@ class InputPlan(Section):
         option("In which order dataset entries are used. Default: sequential.", "--dataset-sampling-strategy"),
     ] = None
     random_seed: Annotated[
-        NonNegativeInt | None,
+        Seed | None,
         option("Makes the request stream repeatable. Default: drawn, and recorded in the results.", "--random-seed"),
     ] = None
     entries_count: Annotated[
-        PositiveInt,
+        Entries,
         option("How many different synthetic prompts are made.", "--num-dataset-entries", "--num-prompts"),
     ] = 100
     isl_mean_tokens: Annotated[
-        Counts,
+        Lengths,
         option(
             "Mean length of synthetic prompts.",
             "--isl", "--synthetic-input-tokens-mean", "--prompt-input-tokens-mean", sweepable=True,
         ),
     ] = 550  # fmt: skip
     isl_stddev_tokens: Annotated[
-        NonNegativeFloat,
+        TokensDeviation,
         option(
             "Standard deviation of the length of synthetic prompts.",
             "--isl-stddev", "--synthetic-input-tokens-stddev", "--prompt-input-tokens-stddev",
         ),
     ] = 0  # fmt: skip
     osl_mean_tokens: Annotated[
-        Counts | None,
+        Lengths | None,
         option(
             "Mean number of output tokens to ask for. Default: the server decides.",
             "--osl", "--output-tokens-mean", "--prompt-output-tokens-mean", sweepable=True,
         ),
     ] = None  # fmt: skip
     osl_stddev_tokens: Annotated[
-        NonNegativeFloat,
+        TokensDeviation,
         option(
             "Standard deviation of the number of output tokens to ask for.",
             "--osl-stddev", "--output-tokens-stddev", "--prompt-output-tokens-stddev",
@@ -234,7 +239,7 @@ class LoadPlan(Section):
         option("Requests kept in flight; with a rate: at most so many.", "--concurrency", sweepable=True),
     ] = None
     concurrency_ramp_s: Annotated[
-        NonNegativeFloat,
+        SecondsOrZero,
         option("Take so long to reach the concurrency, evenly.", "--concurrency-ramp-duration"),
     ] = 0
     request_rate: Annotated[
@@ -246,25 +251,25 @@ class LoadPlan(Section):
         option("Distribution of the gaps between requests at a rate.", "--arrival-pattern", "--request-rate-mode"),
     ] = "poisson"
     arrival_smoothness: Annotated[
-        PositiveFloat | None,
+        Shape | None,
         option(
             "Shape of gamma gaps: 1 is Poisson, more is smoother.",
             "--arrival-smoothness", "--vllm-burstiness", metavar="SHAPE",
         ),
     ] = None  # fmt: skip
     request_count: Annotated[
-        PositiveInt | None,
+        Count | None,
         option(
             "Stop after so many requests; with a duration: at the first of both. Default: max(10, 2 x concurrency).",
             "--request-count", "--num-requests",
         ),
     ] = None  # fmt: skip
     duration_s: Annotated[
-        PositiveFloat | None,
+        Seconds | None,
         option("Stop sending after so long.", "--benchmark-duration", "--duration"),
     ] = None
     grace_period_s: Annotated[
-        NonNegativeFloat,
+        SecondsOrZero,
         option(
             "After the duration, how long requests in flight may take to finish before they are cut.",
             "--benchmark-grace-period",
@@ -276,19 +281,19 @@ class WarmupPlan(Section):
     """A phase before the measured one; its requests are in no result. Off unless a count or a duration is given."""
 
     warmup_request_count: Annotated[
-        PositiveInt | None,
+        Count | None,
         option("Warm up with so many requests.", "--warmup-request-count"),
     ] = None
     warmup_duration_s: Annotated[
-        PositiveFloat | None,
+        Seconds | None,
         option("Warm up for so long.", "--warmup-duration"),
     ] = None
     warmup_concurrency: Annotated[
-        PositiveInt | None,
+        Count | None,
         option("Requests in flight while warming up. Default: as the measured phase.", "--warmup-concurrency"),
     ] = None
     warmup_request_rate: Annotated[
-        PositiveFloat | None,
+        Rate | None,
         option("Requests per second while warming up. Default: as the measured phase.", "--warmup-request-rate"),
     ] = None
     warmup_arrival_pattern: Annotated[
@@ -298,7 +303,7 @@ class WarmupPlan(Section):
         ),
     ] = None
     warmup_grace_period_s: Annotated[
-        NonNegativeFloat | None,
+        SecondsOrZero | None,
         option(
             "How long warm-up requests in flight may take before they are cut. Default: as the measured phase.",
             "--warmup-grace-period",
@@ -343,18 +348,18 @@ class ServicesPlan(Section):
         option("Detail of logs/aiperf.log; -v is debug, -vv trace.", "--log-level"),
     ] = "info"
     workers_max: Annotated[
-        PositiveInt | None,
+        Count | None,
         option("At most so many worker processes. Default: from CPUs and load.", "--workers-max", "--max-workers"),
     ] = None
     connections_per_worker: Annotated[
-        PositiveInt | None,
+        Count | None,
         option(
             "Concurrency a worker carries before another one is added. Default: 1000; in a cluster, from its cost.",
             "--connections-per-worker", env_alias="AIPERF_HTTP_CONNECTION_LIMIT",
         ),
     ] = None  # fmt: skip
     record_processors_count: Annotated[
-        PositiveInt | None,
+        Count | None,
         option(
             "Record-processor processes. Default: one per four workers, and more if the pace that is expected of the "
             "service takes more CPU.",

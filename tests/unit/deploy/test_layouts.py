@@ -54,9 +54,10 @@ def test_too_few_workers_for_the_limit_of_open_files_is_a_problem_that_says_how_
     [
         (LoadPlan(concurrency=1_000_000_000), None),
         (LoadPlan(concurrency=1), ServicesPlan(workers_max=100_000)),
+        (LoadPlan(concurrency=1), ServicesPlan(record_processors_count=100_000)),
     ],
 )
-def test_thousands_of_worker_processes_are_refused(load, services):
+def test_thousands_of_processes_are_refused(load, services):
     with pytest.raises(PlanError, match="too many for one machine"):
         count(load, services)
 

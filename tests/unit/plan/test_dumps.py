@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from pydantic import SecretStr
 
 from aiperf.plan.dumps import MASK, is_masked, load_dump, private_dump, public_dump, write_private_dump
+from aiperf.plan.numbers import COUNT_MAX, RATE_MAX, RATE_MIN
 from aiperf.plan.plan import EndpointPlan, LoadPlan, Plan
 
 json_values = st.recursive(
@@ -17,6 +18,7 @@ json_values = st.recursive(
     max_leaves=8,
 )
 printable = st.characters(min_codepoint=33, max_codepoint=126)
+counts = st.integers(min_value=1, max_value=COUNT_MAX)
 
 plans = st.builds(
     Plan,
@@ -29,8 +31,8 @@ plans = st.builds(
     ),
     load=st.builds(
         LoadPlan,
-        concurrency=st.none() | st.integers(min_value=1) | st.lists(st.integers(min_value=1), min_size=2).map(tuple),
-        request_rate=st.none() | st.floats(min_value=0, exclude_min=True, allow_infinity=False),
+        concurrency=st.none() | counts | st.lists(counts, min_size=2).map(tuple),
+        request_rate=st.none() | st.floats(min_value=RATE_MIN, max_value=RATE_MAX),
     ),
 )
 

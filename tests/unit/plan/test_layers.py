@@ -180,6 +180,17 @@ def test_a_comma_separated_list_is_a_sweep_and_a_list_of_one_is_none(name: str, 
 
 
 @pytest.mark.parametrize(
+    "field", [field for field in FIELDS if field.kind in (Kind.INTEGER, Kind.NUMBER)], ids=lambda field: field.name
+)
+def test_no_number_is_without_a_most(field):
+    """A clock in ns, a 64-bit column and this machine's memory all end somewhere."""
+    with pytest.raises(PlanError) as caught:
+        read_plan({**MODEL, field.flag: ["1" + "0" * 20]}, {})
+    assert [problem.origin for problem in caught.value.problems] == [field.flag]
+    assert "is too much: " in caught.value.problems[0].what
+
+
+@pytest.mark.parametrize(
     ("flags", "what", "hint"),
     [
         ({"--concurrency": ["x"]}, "'x' is not a whole number above 0", ""),
@@ -189,6 +200,9 @@ def test_a_comma_separated_list_is_a_sweep_and_a_list_of_one_is_none(name: str, 
         ({"--request-rate": ["inf"]}, "'inf' is not a number above 0", ""),
         ({"--request-rate": ["nan"]}, "'nan' is not a number above 0", ""),
         ({"--benchmark-grace-period": ["-1"]}, "'-1' is not a number, 0 or more", ""),
+        ({"--request-rate": ["1e-300"]}, "'1e-300' is too little: 1e-06 at least", ""),
+        ({"--request-rate": ["1,1e10"]}, "'1e10' is too much: 10,000,000 at most", ""),
+        ({"--concurrency": ["1" + "0" * 20]}, "is too much: 1,000,000,000,000 at most", ""),
         ({"--arrival-pattern": ["Gama"]}, "'Gama' is not one of poisson, constant, gamma", "Did you mean gamma?"),
         ({"--url": ["localhost"]}, "'localhost' has no scheme: write http://localhost or https://localhost", ""),
         ({"--concurrency": [","]}, "the list is empty", ""),
