@@ -7,12 +7,11 @@ environment of its own; it needs the right to trace processes) at the worker, th
 Each stage gets its share of the samples of its process, of the CPU time that the process took in the run without the
 sampler. Start-up is not in it: it counts from when all processes were there. Stages are those of `cost_stages`.
 
-What the sampler costs stands beside it: it halts a process for each sample, so a process takes longer with it. Shares
-are no finer than that. A sample is taken of threads that run or are ready to, so on a busy machine a stage that wakes
-others (`send`: the server) shows more than its own; some waits are taken for running: of threads that are known to wait
-they are left out and their number told, in the event loop's own stage they cannot be told apart, so that is a most.
-Native threads without a Python frame (ZeroMQ's) are in the CPU time, not in the samples. Garbage collection counts to
-the line that it befell. What is in the kernel is as the kernel's clock ticks tell it.
+What the sampler costs stands beside it: it halts a process for each sample and reads its stack, native frames too.
+Shares are no finer than that. Samples are taken of threads that run or are ready to, so on a busy machine a stage that
+wakes others (`send`: the server) shows more than its own. Stacks that wait are left out and their number told; what the
+event loop's own wait costs the kernel is spread over the other stages with them. Threads without a Python frame
+(ZeroMQ's) are in the CPU time, not in the samples. What is in the kernel is as the kernel's clock ticks tell it.
 """
 
 import argparse
@@ -37,8 +36,8 @@ from tables import Table
 from tool_run import FAILURES, checked, our_processes, started
 
 SAMPLER, REQUIREMENTS = "sampler", ("py-spy>=0.4,<0.5",)
-COUNTS = {"requests": 50_000, "chunks": 1_000}
-"""Requests: what takes less than 90 s with both runs."""
+COUNTS = {"requests": 100_000, "chunks": 1_000}
+"""Of requests: both runs take less than 90 s."""
 SAMPLED = ("worker", "record-processor", "control")
 SAMPLER_END_S = 30.0
 
@@ -87,7 +86,8 @@ def spend(work: Work, count: int, rate_hz: int | None) -> dict[str, Spent]:
 def _sampler(pid: int, stacks: Path, rate_hz: int | None) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [
-            *(program(SAMPLER, "py-spy"), "record", "--pid", str(pid), "--rate", str(rate_hz)),
+            *(program(SAMPLER, "py-spy"), "record", "--native", "--pid", str(pid)),
+            *("--rate", str(rate_hz)),
             *("--format", "raw", "--output", str(stacks), "--duration", f"{LIMIT_S:.0f}"),
         ],
         stdout=subprocess.PIPE,
@@ -117,7 +117,7 @@ def tell(plain: dict[str, Spent], sampled: dict[str, Spent], unit: str, units: i
         total = samples.total()
         kernel = f"{spent.system_s / spent.cpu_s:.0%} of it in the kernel" if spent.cpu_s else "too little to tell"
         print(f"\n**{name}**: {us:.2f} µs a {one}, {kernel}; with the sampler {with_us:.2f}; ", end="")
-        print(f"{total:,} samples, {waits:,} more of threads that waited\n")
+        print(f"{total:,} samples, {waits:,} more waited\n")
         table = Table(["stage", f"µs per {one}", "share", "samples"])
         for stage, count in samples.most_common():
             table.add([stage, f"{us * count / total:.2f}", f"{count / total:.1%}", f"{count:,}"])
@@ -138,7 +138,8 @@ def main() -> int:
     except (*FAILURES, psutil.Error) as error:
         print(f"no profile: {error}", file=sys.stderr)
         return 1
-    print(f"{units:,} {work.unit} in {count:,} requests; load average {os.getloadavg()[0]:.1f} at the end")
+    in_requests = f" in {count:,} requests" if units > count else ""
+    print(f"{units:,} {work.unit}{in_requests}; load average {os.getloadavg()[0]:.1f} at the end")
     tell(plain, sampled, work.unit, units)
     return 0
 

@@ -2,32 +2,22 @@
 
 Owns: the stages and what is counted to each. Does not own: sampling, what a sample is worth (`cost_profile`).
 
-A stack is the sampler's text: frames from the outermost in, `;` between them, each `function (path:line)`. It counts to
-the innermost frame of aiperf: what that calls in the standard library or in an extension is its time. A line that calls
-the kernel shows the time of the call as its own (with the interpreter's part of the call), so lines of `endpoint` are
-told by the call that stands in them.
+A stack is the sampler's text: frames from the outermost in, `;` between them, each `function (file:line)`, native ones
+among them. It counts to the innermost frame of aiperf: what that calls in the standard library or in an extension is
+its time. But the kernel's calls, imports and the garbage collector are stages of their own, whoever asked for them.
 """
 
-import linecache
 import re
 from collections import Counter
 from collections.abc import Iterable
-from pathlib import Path
+from pathlib import PurePath
 from typing import NamedTuple
 
-import aiperf
-
-SOURCES = Path(aiperf.__file__).parents[1]
-
-CALLS = {
-    "recvmsg(": "kernel: recvmsg",
-    ".sock.send(": "kernel: send",
-    "poll(": "kernel: epoll_wait (the client's)",
-    "sock.getsockopt(": "kernel: getsockopt (segment counts)",
-    "fcntl.ioctl(": "kernel: ioctl (bytes left)",
-    "timerfd_settime(": "kernel: timer",
-}
-"""A call that stands in a line of `endpoint`, and its stage."""
+CALLS = (
+    *("send", "sendmsg", "recv", "recvmsg", "getsockopt", "setsockopt", "ioctl", "timerfd_settime", "epoll_wait"),
+    *("epoll_ctl", "poll", "read", "write", "fsync", "socket", "connect", "close", "mmap", "munmap"),
+)
+"""Functions of the C library that are calls into the kernel. `epoll_wait` is the client's, which never waits in it."""
 
 MODULES = {
     **dict.fromkeys(("framing", "known_heads", "response"), "HTTP framing"),
@@ -57,35 +47,36 @@ PREFIXES = {
 }
 """The start of a path, and its stage; the first that fits."""
 
-LOOP = "event loop: its native code, epoll_wait, what it calls"
+LOOP = "event loop"
 IMPORTS = "imports"
+COLLECTION = "garbage collection"
 WAIT = "waits"
-WAITING = ("concurrent/futures/thread.py", "threading.py", "queue.py", "selectors.py")
-"""A thread whose innermost frame is here waits, whatever the sampler took it for."""
+_WAITS = ("epoll_pwait", "PyThread_acquire_lock_timed", "lock_PyThread_acquire_lock")
+"""Functions that wait, whatever the sampler took the thread for: the event loop's and those of idle threads."""
 
-_FRAME = re.compile(r"^(?P<function>.*) \((?P<path>.*?)(?::(?P<line>\d+))?\)$")
+_FRAME = re.compile(r"^(?P<function>.*) \((?P<path>.*?)(?::\d+)?\)$")
 _ENTRANCES = ("aiperf/__main__.py", "aiperf/cli/", "aiperf/service/host.py", "aiperf/deploy/")
 """Frames at the foot of every stack of a process: with nothing of aiperf above them it is the event loop's time."""
 
 
 class Frame(NamedTuple):
+    function: str
     path: str
-    line: int
-
-    def text(self) -> str:
-        """The line as it stands in aiperf's source; empty for a file that is not there."""
-        return linecache.getline(str(SOURCES / self.path), self.line)
 
 
 def stage(stack: str) -> str:
     """Of one sampled stack."""
     frames = [frame for text in stack.split(";") if (frame := _frame(text))]
-    if frames and frames[-1].path in WAITING:
+    if any(frame.function in _WAITS for frame in frames):
         return WAIT
     if any("importlib" in frame.path for frame in frames):
         return IMPORTS
+    if any(frame.function.startswith("gc_collect") for frame in frames):
+        return COLLECTION
+    if frames and frames[-1].path.startswith("libc") and frames[-1].function in CALLS:
+        return f"kernel: {frames[-1].function}"
     ours = [frame for frame in frames if frame.path.startswith("aiperf/") and not frame.path.startswith(_ENTRANCES)]
-    return _stage_of(ours[-1]) if ours else LOOP
+    return _stage_of(ours[-1].path) if ours else LOOP
 
 
 def stages(lines: Iterable[str]) -> Counter[str]:
@@ -100,16 +91,11 @@ def stages(lines: Iterable[str]) -> Counter[str]:
 
 def _frame(text: str) -> Frame | None:
     match = _FRAME.match(text)
-    return Frame(match["path"], int(match["line"] or 0)) if match else None
+    return Frame(match["function"], match["path"]) if match else None
 
 
-def _stage_of(frame: Frame) -> str:
-    if frame.path.startswith("aiperf/endpoint/"):
-        text = frame.text()
-        for call, name in CALLS.items():
-            if call in text:
-                return name
-        module = Path(frame.path).stem
-        if module in MODULES:
-            return MODULES[module]
-    return next(name for prefix, name in PREFIXES.items() if frame.path.startswith(prefix))
+def _stage_of(path: str) -> str:
+    module = PurePath(path).stem
+    if path.startswith("aiperf/endpoint/") and module in MODULES:
+        return MODULES[module]
+    return next(name for prefix, name in PREFIXES.items() if path.startswith(prefix))
