@@ -88,9 +88,12 @@ def measure(tool: Peer, work: Work, count: int) -> Run:
         return Run(cost.cpu_s, cost.wall_s, of_processes, workers)
 
 
-def watched(run: Metered, processes: dict[str, psutil.Process]) -> dict[str, float]:
-    """CPU seconds of each process, as last seen before it ended."""
+def watched(
+    run: Metered, processes: dict[str, psutil.Process], in_kernel: dict[str, float] | None = None
+) -> dict[str, float]:
+    """CPU seconds of each process, as last seen before it ended; those in the kernel besides."""
     seen: dict[str, float] = {}
+    kernel: dict[str, float] = {} if in_kernel is None else in_kernel
     while run.process.poll() is None:
         for name, process in processes.items():
             try:
@@ -98,6 +101,7 @@ def watched(run: Metered, processes: dict[str, psutil.Process]) -> dict[str, flo
             except psutil.Error:
                 continue
             seen[name] = max(seen.get(name, 0.0), times.user + times.system)  # a zombie tells none
+            kernel[name] = max(kernel.get(name, 0.0), times.system)
         time.sleep(SAMPLING_S)
     return seen
 
