@@ -15,7 +15,7 @@ class CalibrationStep(msgspec.Struct, frozen=True, kw_only=True):
     concurrency: int | None
     request_rate: float | None
     outcome: str
-    """`aiperf.schedule.calibration.Outcome`."""
+    """`aiperf.schedule.calibration.StepOutcome`."""
     reasons: list[str]
     """Why it was not truthful; empty if it was."""
     errors: dict[str, dict[str, float]]

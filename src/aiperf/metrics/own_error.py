@@ -17,7 +17,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from aiperf.endpoint.exchange import Outcome as RequestOutcome
+from aiperf.endpoint.exchange import Outcome
 from aiperf.metrics.calibration import CalibrationStep
 from aiperf.metrics.distribution import percentiles
 from aiperf.metrics.intervals import FloatArray, IntArray
@@ -26,7 +26,7 @@ from aiperf.metrics.verdict_load import LOAD_DEGRADED_FRACTION
 from aiperf.metrics.verdict_punctuality import LAG_DEGRADED_FRACTION
 from aiperf.metrics.verdict_sharpness import NEGLIGIBLE_MS, SHARED_NOTE_FRACTION, WIDTH_DEGRADED_FRACTION
 from aiperf.record.facts import FactsArray
-from aiperf.schedule.calibration import CalibrationShape, Outcome, load_in_words
+from aiperf.schedule.calibration import CalibrationShape, StepOutcome, load_in_words
 from aiperf.schedule.phases import Mode, PhasePlan
 from aiperf.units import NS_PER_MS, NS_PER_S
 
@@ -77,12 +77,12 @@ class OwnErrors:
         unknown. A write is a content chunk; without streaming there is one.
         """
         errors, outcome = cls(), facts["outcome"]
-        errors.tallies["completed"] = int((outcome == RequestOutcome.COMPLETED).sum())
-        errors.tallies["failed"] = int((outcome == RequestOutcome.FAILED).sum())
+        errors.tallies["completed"] = int((outcome == Outcome.COMPLETED).sum())
+        errors.tallies["failed"] = int((outcome == Outcome.FAILED).sum())
         errors.tallies["cut"] = len(facts) - errors.tallies["completed"] - errors.tallies["failed"]
         chunk_counts = facts["content_chunk_count"]
         writes = np.array([len(account) for account in accounts], dtype=np.int64)
-        known = (outcome == RequestOutcome.COMPLETED) & (writes > 0) & ((chunk_counts == 0) | (chunk_counts == writes))
+        known = (outcome == Outcome.COMPLETED) & (writes > 0) & ((chunk_counts == 0) | (chunk_counts == writes))
         rows = np.flatnonzero(known)
         if rows.size:
             errors._compare(facts[rows], [accounts[row] for row in rows.tolist()], shape)
@@ -183,11 +183,11 @@ def judged_step(
         *_sight_reasons(width, lag, shared_fraction, shape),
         *_load_reasons(tallies, credits, unplaced_slot_s),
     ]
-    outcome = Outcome.UNTRUTHFUL if reasons else Outcome.TRUTHFUL
+    outcome = StepOutcome.UNTRUTHFUL if reasons else StepOutcome.TRUTHFUL
     if not figures:
-        outcome, reasons = Outcome.UNANSWERED, reasons or ["no answer was complete, so nothing could be compared"]
+        outcome, reasons = StepOutcome.UNANSWERED, reasons or ["no answer was complete, so nothing could be compared"]
     elif not reasons and (slow := _server_reason(errors)):
-        outcome, reasons = Outcome.UNKNOWN, [slow]
+        outcome, reasons = StepOutcome.UNKNOWN, [slow]
     seconds = (phase.duration_ns or 0) / NS_PER_S
     return CalibrationStep(
         step=phase.step,

@@ -71,7 +71,7 @@ def calibration_of(plan: Plan) -> CalibrationShape | None:
     )
 
 
-class Outcome(StrEnum):
+class StepOutcome(StrEnum):
     """Of a step."""
 
     TRUTHFUL = "truthful"
@@ -88,7 +88,7 @@ class CalibrationCourse:
     def __init__(self, own_load: PhasePlan, shape: CalibrationShape) -> None:
         self._own = own_load
         self._shape = shape
-        self._tried: dict[float, Outcome] = {}
+        self._tried: dict[float, StepOutcome] = {}
         """By load, in the order of the steps."""
         self._size = float(own_load.rate_rps if own_load.rate_rps is not None else own_load.concurrency or 1)
         """Of the own load: requests per second, or in flight."""
@@ -97,7 +97,7 @@ class CalibrationCourse:
     def largest(self) -> float | None:
         """The largest truthful load below every other outcome; None if there is none."""
         least_other = self._least_other
-        below = [load for load, seen in self._tried.items() if seen is Outcome.TRUTHFUL and load < least_other]
+        below = [load for load, seen in self._tried.items() if seen is StepOutcome.TRUTHFUL and load < least_other]
         return max(below, default=None)
 
     @property
@@ -112,9 +112,9 @@ class CalibrationCourse:
 
     @property
     def _least_other(self) -> float:
-        return min((load for load, seen in self._tried.items() if seen is not Outcome.TRUTHFUL), default=math.inf)
+        return min((load for load, seen in self._tried.items() if seen is not StepOutcome.TRUTHFUL), default=math.inf)
 
-    def book(self, outcome: Outcome) -> None:
+    def book(self, outcome: StepOutcome) -> None:
         """What the step that `next_step` gave has shown."""
         load = self._next_load()
         assert load is not None
@@ -129,7 +129,7 @@ class CalibrationCourse:
         tried, largest, limit = self._tried, self.largest, self.limit
         if not tried:
             return self._size
-        if self.ran_out_of_steps or Outcome.UNANSWERED in tried.values():
+        if self.ran_out_of_steps or StepOutcome.UNANSWERED in tried.values():
             return None
         if limit is None:
             load = max(tried) * 2

@@ -11,7 +11,7 @@ what they show. Who is lost meanwhile is not waited for.
 from dataclasses import dataclass
 
 from aiperf.metrics.calibration import Calibration, CalibrationStep
-from aiperf.schedule.calibration import CalibrationCourse, CalibrationShape, Outcome, load_in_words
+from aiperf.schedule.calibration import CalibrationCourse, CalibrationShape, StepOutcome, load_in_words
 from aiperf.schedule.phases import PhasePlan
 from aiperf.service.closing import Closing
 from aiperf.service.layout import ServiceType
@@ -153,7 +153,7 @@ class CalibrationRounds:
     def _book(self, step: CalibrationStep) -> list[Tell]:
         self._steps.append(step)
         self._closing = None
-        self._course.book(Outcome(step.outcome))
+        self._course.book(StepOutcome(step.outcome))
         return [Tell(self._operator, Notice(f"calibration, {step_in_words(step)}"))]
 
 

@@ -87,7 +87,7 @@ def decode_columns(
     return header, Block(header.first_line, header.line_count, frame)
 
 
-class Arrivals:
+class NumberedArrivals:
     """Which of the numbered messages of each sender have come."""
 
     def __init__(self) -> None:

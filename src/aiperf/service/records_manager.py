@@ -24,7 +24,7 @@ from aiperf.report.shards import Block
 from aiperf.schedule.calibration import calibration_of, load_in_words
 from aiperf.schedule.phases import PhaseKind, PhasePlan, kind_of, step_of
 from aiperf.service.cadence import cadence_of
-from aiperf.service.column_messages import Arrivals, BlockHeader, ColumnHeader, OwnErrorHeader, decode_columns
+from aiperf.service.column_messages import BlockHeader, ColumnHeader, NumberedArrivals, OwnErrorHeader, decode_columns
 from aiperf.service.layout import LOG_NAME, Layout
 from aiperf.service.line_store import LineStore
 from aiperf.service.log_relay import LogHome
@@ -93,8 +93,8 @@ class RecordsManager:
         """The latest."""
         self._lines = LineStore(Path(layout.data_dir))
         self._has_lines = plan.results.export_level != "summary"
-        self._batches = Arrivals()
-        self._blocks = Arrivals()
+        self._batches = NumberedArrivals()
+        self._blocks = NumberedArrivals()
         self._measuring: asyncio.Queue[MeasureStep] = asyncio.Queue()
         self._something_came = asyncio.Event()
         self._is_closed = False

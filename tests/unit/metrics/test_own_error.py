@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aiperf.endpoint.exchange import Outcome as RequestOutcome
+from aiperf.endpoint.exchange import Outcome
 from aiperf.metrics.own_error import COMPARED, OwnErrors, judged_step
 from aiperf.record.facts import FACTS_DTYPE, FactsArray
-from aiperf.schedule.calibration import CalibrationCourse, CalibrationShape, Outcome
+from aiperf.schedule.calibration import CalibrationCourse, CalibrationShape, StepOutcome
 from aiperf.schedule.phases import Mode, Pattern, PhaseKind, PhasePlan
 from aiperf.units import NS_PER_MS, NS_PER_S
 
@@ -39,7 +39,7 @@ def errors_of(*, late_ms=0.0, first_late_ms=0.0, count=1, tokens=4, sent_ns=10**
     seen = [round(due + late_ms * MS) for due in account]
     seen[0] += round(first_late_ms * MS)
     row = {
-        "outcome": RequestOutcome.COMPLETED, "sent_ns": sent_ns, "dispatched_ns": sent_ns, "due_ns": -1,
+        "outcome": Outcome.COMPLETED, "sent_ns": sent_ns, "dispatched_ns": sent_ns, "due_ns": -1,
         "first_content_ns": sent_ns + seen[0], "last_content_ns": sent_ns + seen[-1], "content_chunk_count": tokens,
         "shared_chunk_count": 0, "first_content_width_ns": 0, "last_content_width_ns": 0, **facts,
     }  # fmt: skip
@@ -68,8 +68,8 @@ def test_a_clock_that_is_hours_ahead_changes_nothing():
 @pytest.mark.parametrize(
     ("facts", "tally"),
     [
-        ({"outcome": RequestOutcome.FAILED}, "failed"),
-        ({"outcome": RequestOutcome.CENSORED}, "cut"),
+        ({"outcome": Outcome.FAILED}, "failed"),
+        ({"outcome": Outcome.CENSORED}, "cut"),
         ({"content_chunk_count": 3}, "completed"),  # the account is not of what was seen
     ],
 )
@@ -111,25 +111,25 @@ def test_errors_add_up_however_they_are_grouped(late_ms, cut):
 @pytest.mark.parametrize(
     ("seen", "credits", "unplaced_s", "outcome", "reason"),
     [
-        ({"late_ms": 0.1}, {}, 0, Outcome.TRUTHFUL, ""),
-        ({"late_ms": 0.6}, {}, 0, Outcome.TRUTHFUL, ""),  # half a percent of 200 ms is 1 ms
-        ({"late_ms": 1.5}, {}, 0, Outcome.UNTRUTHFUL, "time to first token is 1.5 ms off at p50, more than 1 ms"),
-        ({"first_late_ms": 0.9, "tokens": 2}, {}, 0, Outcome.UNTRUTHFUL, "gap between chunks is 0.9 ms off at p50"),
-        ({"first_content_width_ns": 30 * MS}, {}, 0, Outcome.UNTRUTHFUL, "only known within 30 ms at p99"),
-        ({"due_ns": 10**18 - 50 * MS}, {}, 0, Outcome.UNTRUTHFUL, "requests left 50 ms late at p99"),
-        ({"shared_chunk_count": 1}, {}, 0, Outcome.UNTRUTHFUL, "25% of chunks were read together"),
-        ({}, {"unsent": 5, "offered": 100}, 0, Outcome.UNTRUTHFUL, "5 of 100 requests were not sent"),
-        ({}, {"lost": 3}, 0, Outcome.UNTRUTHFUL, "3 requests were lost"),
-        ({}, {}, 1.5, Outcome.UNTRUTHFUL, "no room for so many requests"),
-        ({"outcome": RequestOutcome.FAILED}, {}, 0, Outcome.UNANSWERED, "1 of 1 requests failed"),
-        ({"outcome": RequestOutcome.CENSORED}, {}, 0, Outcome.UNANSWERED, "1 of 1 answers did not come in time"),
+        ({"late_ms": 0.1}, {}, 0, StepOutcome.TRUTHFUL, ""),
+        ({"late_ms": 0.6}, {}, 0, StepOutcome.TRUTHFUL, ""),  # half a percent of 200 ms is 1 ms
+        ({"late_ms": 1.5}, {}, 0, StepOutcome.UNTRUTHFUL, "time to first token is 1.5 ms off at p50, more than 1 ms"),
+        ({"first_late_ms": 0.9, "tokens": 2}, {}, 0, StepOutcome.UNTRUTHFUL, "gap between chunks is 0.9 ms off at p50"),
+        ({"first_content_width_ns": 30 * MS}, {}, 0, StepOutcome.UNTRUTHFUL, "only known within 30 ms at p99"),
+        ({"due_ns": 10**18 - 50 * MS}, {}, 0, StepOutcome.UNTRUTHFUL, "requests left 50 ms late at p99"),
+        ({"shared_chunk_count": 1}, {}, 0, StepOutcome.UNTRUTHFUL, "25% of chunks were read together"),
+        ({}, {"unsent": 5, "offered": 100}, 0, StepOutcome.UNTRUTHFUL, "5 of 100 requests were not sent"),
+        ({}, {"lost": 3}, 0, StepOutcome.UNTRUTHFUL, "3 requests were lost"),
+        ({}, {}, 1.5, StepOutcome.UNTRUTHFUL, "no room for so many requests"),
+        ({"outcome": Outcome.FAILED}, {}, 0, StepOutcome.UNANSWERED, "1 of 1 requests failed"),
+        ({"outcome": Outcome.CENSORED}, {}, 0, StepOutcome.UNANSWERED, "1 of 1 answers did not come in time"),
     ],
 )
 def test_what_is_truthful(seen, credits, unplaced_s, outcome, reason):
     step = judged_step(errors_of(**seen), STEP, SHAPE, ALL_WELL | credits, unplaced_s)
     assert step.outcome == outcome
     assert reason in "; ".join(step.reasons)
-    assert bool(step.reasons) == (outcome is not Outcome.TRUTHFUL)
+    assert bool(step.reasons) == (outcome is not StepOutcome.TRUTHFUL)
 
 
 def test_a_server_that_cannot_do_more_leaves_it_open():
@@ -139,7 +139,7 @@ def test_a_server_that_cannot_do_more_leaves_it_open():
     row = {"first_content_ns": 200 * MS, "last_content_ns": 220 * MS, "content_chunk_count": 2, "due_ns": -1}
     errors.merge(OwnErrors.of(records_of(row), np.array([20 * MS]), np.array([0, 1]), [account], slow))
     step = judged_step(errors, STEP, slow, ALL_WELL, 0)
-    assert step.outcome == Outcome.UNKNOWN
+    assert step.outcome == StepOutcome.UNKNOWN
     assert "the built-in server is 100 ms late at p50" in step.reasons[0]
 
 
@@ -156,11 +156,11 @@ def test_a_whole_body_is_late_if_it_comes_after_its_last_token_was_due():
 def test_waiting_for_a_slot_under_a_cap_is_not_lateness():
     capped = dataclasses.replace(STEP, mode=Mode.CAPPED, rate_rps=10.0)
     errors = errors_of(due_ns=10**18 - 50 * MS)
-    assert judged_step(errors, capped, SHAPE, ALL_WELL, 0).outcome == Outcome.TRUTHFUL
+    assert judged_step(errors, capped, SHAPE, ALL_WELL, 0).outcome == StepOutcome.TRUTHFUL
 
 
 def test_nothing_is_unanswered():
     step = judged_step(OwnErrors(), STEP, SHAPE, {}, 0)
     assert (step.outcome, step.reasons) == (
-        Outcome.UNANSWERED, ["no answer was complete, so nothing could be compared"]
+        StepOutcome.UNANSWERED, ["no answer was complete, so nothing could be compared"]
     )  # fmt: skip

@@ -13,7 +13,7 @@ from aiperf.schedule.calibration import (
     STEPS_MAX,
     CalibrationCourse,
     CalibrationShape,
-    Outcome,
+    StepOutcome,
     calibration_of,
     load_in_words,
 )
@@ -23,10 +23,10 @@ from aiperf.units import NS_PER_MS, NS_PER_S
 from .conftest import make_phase_plan
 
 SHAPE = CalibrationShape(200 * NS_PER_MS, 20 * NS_PER_MS, 5 * NS_PER_S)
-T, U, UNKNOWN, UNANSWERED = Outcome.TRUTHFUL, Outcome.UNTRUTHFUL, Outcome.UNKNOWN, Outcome.UNANSWERED
+T, U, UNKNOWN, UNANSWERED = StepOutcome.TRUTHFUL, StepOutcome.UNTRUTHFUL, StepOutcome.UNKNOWN, StepOutcome.UNANSWERED
 
 
-def course_of(own: PhasePlan, seen: "list[Outcome]") -> tuple[CalibrationCourse, list[PhasePlan]]:
+def course_of(own: PhasePlan, seen: "list[StepOutcome]") -> tuple[CalibrationCourse, list[PhasePlan]]:
     """The course after these outcomes, and the phases that had them."""
     course, phases = CalibrationCourse(own, SHAPE), []
     for outcome in seen:

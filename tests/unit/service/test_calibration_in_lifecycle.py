@@ -8,7 +8,7 @@ from aiperf.deploy.layouts import local_layout
 from aiperf.errors import ExitCode
 from aiperf.metrics.calibration import CalibrationStep
 from aiperf.plan.plan import EndpointPlan, LoadPlan, Plan
-from aiperf.schedule.calibration import CalibrationShape, Outcome
+from aiperf.schedule.calibration import CalibrationShape, StepOutcome
 from aiperf.schedule.phases import PhaseKind, PhasePlan, phases
 from aiperf.service.calibration_rounds import CalibrationOrder
 from aiperf.service.layout import ServiceType
@@ -96,7 +96,7 @@ class Run:
     def hand_over(self, *processors: str) -> list[Tell]:
         return [tell for name in processors for tell in self(RecordsFinished(name, 2, 8, 0, 0, is_last=self._is_last))]
 
-    def measure(self, outcome: Outcome = Outcome.TRUTHFUL, concurrency: int = 4) -> list[Tell]:
+    def measure(self, outcome: StepOutcome = StepOutcome.TRUTHFUL, concurrency: int = 4) -> list[Tell]:
         return self(StepMeasured(step_of(outcome, concurrency)))
 
     def up_to_load(self) -> list[Tell]:
@@ -105,13 +105,13 @@ class Run:
         self.finish_step()
         self.flush("worker-0", "worker-1")
         self.hand_over("record-processor-0", "record-processor-1")
-        return self.measure(Outcome.UNANSWERED)
+        return self.measure(StepOutcome.UNANSWERED)
 
 
-def step_of(outcome: Outcome, concurrency: int) -> CalibrationStep:
+def step_of(outcome: StepOutcome, concurrency: int) -> CalibrationStep:
     return CalibrationStep(
         step=0, load=f"concurrency {concurrency}", concurrency=concurrency, request_rate=None, outcome=outcome.value,
-        reasons=[] if outcome is Outcome.TRUTHFUL else ["for a reason"], errors={}, width_p99_ms=None,
+        reasons=[] if outcome is StepOutcome.TRUTHFUL else ["for a reason"], errors={}, width_p99_ms=None,
         dispatch_lag_p99_ms=None, server_lag_p99_ms=None, shared_chunk_fraction=0, request_count=8, failed_count=0,
         cut_count=0, request_throughput=1, chunk_throughput=1, credits={},
     )  # fmt: skip
@@ -254,7 +254,7 @@ def test_failures_of_a_step_give_up_nothing():
     run.finish_step()
     run.flush("worker-0", "worker-1")
     run.hand_over("record-processor-0", "record-processor-1")
-    run.measure(Outcome.UNANSWERED)
+    run.measure(StepOutcome.UNANSWERED)
     failing.phase = 1
     assert to(run(failing), StopPhase) == ["timing-manager"]
 

@@ -4,10 +4,10 @@ from aiperf.metrics.partial import Partial
 from aiperf.report.shards import Block
 from aiperf.schedule.phases import PhaseKind
 from aiperf.service.column_messages import (
-    Arrivals,
     BlockHeader,
     ColumnHeader,
     LineKind,
+    NumberedArrivals,
     decode_columns,
     encode_block,
     encode_columns,
@@ -34,7 +34,7 @@ def test_what_is_neither_is_refused():
 
 
 def test_all_that_was_announced_has_come():
-    arrivals = Arrivals()
+    arrivals = NumberedArrivals()
     announced = {"a": 2, "b": 0}
     assert arrivals.book("a", 0) == 0
     assert not arrivals.are_over(announced)
@@ -44,21 +44,21 @@ def test_all_that_was_announced_has_come():
 
 
 def test_what_was_jumped_over_is_lost_and_not_waited_for():
-    arrivals = Arrivals()
+    arrivals = NumberedArrivals()
     assert [arrivals.book("a", sequence) for sequence in (0, 3)] == [0, 2]
     assert arrivals.are_over({"a": 4})
     assert arrivals.lost_count({"a": 4}) == 2
 
 
 def test_what_was_announced_and_does_not_come_is_lost():
-    arrivals = Arrivals()
+    arrivals = NumberedArrivals()
     arrivals.book("a", 0)
     assert not arrivals.are_over({"a": 3, "b": 1})
     assert arrivals.lost_count({"a": 3, "b": 1}) == 3
 
 
 def test_of_a_sender_that_announces_nothing_the_gaps_are_known():
-    arrivals = Arrivals()
+    arrivals = NumberedArrivals()
     arrivals.book("killed", 2)
     assert arrivals.are_over({})
     assert arrivals.lost_count({}) == 2
