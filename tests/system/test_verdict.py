@@ -1,6 +1,5 @@
 """The verdict on real runs: disturbed ones, whose numbers are off by no more than it says, and what a script hears."""
 
-import asyncio
 import json
 import os
 import shutil
@@ -13,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from tests.run_end import awaited_end
 
 from aiperf.cli.flags import plan_from_argv
 from aiperf.cli.service import leave_for_services
@@ -21,7 +21,6 @@ from aiperf.deploy.line import BusLine
 from aiperf.errors import ExitCode
 from aiperf.mock.truth import read_truth
 from aiperf.plan.plan import settled
-from aiperf.wire.messages import RunFinished
 
 MS = 1_000_000
 NOISE_MS = 0.4
@@ -174,8 +173,7 @@ def test_the_controller_of_a_run_that_nobody_started_says_so_too(module_url, tmp
     command = (sys.executable, "-m", "aiperf", "service", "--run-dir", str(work_dir), "--host")
     hosts = [subprocess.Popen([*command, host.host_id]) for host in layout.hosts]
     try:
-        with asyncio.Runner(loop_factory=asyncio.new_event_loop) as runner:
-            finished = runner.run(_until_finished(BusLine(layout)))
+        finished = awaited_end(BusLine(layout), HANG_S)
         assert finished.exit_code == code
         codes = [host.wait(HANG_S) for host in hosts]
     finally:
@@ -187,14 +185,3 @@ def test_the_controller_of_a_run_that_nobody_started_says_so_too(module_url, tmp
     assert codes == [code, *(0 for _ in hosts[1:])]
     (summary,) = tmp_path.glob("*_aiperf.json")
     assert json.loads(summary.read_bytes())["verdict"]["status"] == "invalid"
-
-
-async def _until_finished(line):
-    await line.open()
-    try:
-        async with asyncio.timeout(HANG_S):
-            while not isinstance(message := await line.receive(), RunFinished):
-                pass
-        return message
-    finally:
-        await line.close()

@@ -1,6 +1,5 @@
 """Real runs against a server that writes down what it did: each request as the client reports it beside the truth."""
 
-import asyncio
 import contextlib
 import json
 import os
@@ -15,6 +14,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from tests.run_end import awaited_end
 
 from aiperf.cli.flags import plan_from_argv
 from aiperf.cli.service import leave_for_services
@@ -24,7 +24,6 @@ from aiperf.deploy.line import BusLine
 from aiperf.mock.truth import Truth, read_rows
 from aiperf.plan.plan import settled
 from aiperf.units import NS_PER_MS
-from aiperf.wire.messages import RunFinished
 
 HANG_S = 120
 """Far more than any of these runs takes on a slow machine."""
@@ -177,25 +176,12 @@ def measure_apart(mock_process: Callable, tmp_path: Path) -> Callable[..., Measu
                 process = subprocess.Popen(command, env=environ)
                 stack.callback(process.wait)
                 stack.callback(process.kill)
-            # A loop factory, since without one the loop that the test framework keeps would be forgotten.
-            with asyncio.Runner(loop_factory=asyncio.new_event_loop) as runner:
-                finished = runner.run(_until_finished(BusLine(layout)))
+            finished = awaited_end(BusLine(layout), HANG_S)
         assert finished.exit_code == 0, finished.reason
         assert server.stop() == 0
         return _measured(results, tmp_path / "truth")
 
     return run
-
-
-async def _until_finished(line: BusLine) -> RunFinished:
-    await line.open()
-    try:
-        async with asyncio.timeout(HANG_S):
-            while not isinstance(message := await line.receive(), RunFinished):
-                pass
-        return message
-    finally:
-        await line.close()
 
 
 def _measured(results: Path, truth: Path) -> Measured:
